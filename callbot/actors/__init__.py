@@ -1,0 +1,1 @@
+"""The actors of a call: `CallActor` and its children."""

@@ -1,0 +1,270 @@
+"""GeminiSession: one model session, from dialling to its end. The next session is the next actor.
+
+Three things wait here: the opening, the receiver and the sender. The sender takes everything that waits in the uplink lane
+at once: 20 ms messages when idle, larger ones under load or after an outage. When the session ends, in whatever way, its
+socket is gone before `SessionLost` is told: a resume is refused while an older socket is open.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from callbot.actors.base import Actor, Overflow
+from callbot.actors.lane import PCM_BYTES_PER_MS, UplinkLane
+from callbot.actors.signs import LifeSigns
+from callbot.effects import OpenSession
+from callbot.gemini.failures import Failure, classify
+from callbot.gemini.link import ModelLink
+from callbot.gemini.turns import TurnBook
+from callbot.messages import (
+    AnswerTool,
+    CallMessage,
+    CloseSession,
+    Decision,
+    EndSpeech,
+    GeminiSessionMessage,
+    GoAway,
+    HandleRenewed,
+    ModelAudio,
+    ModelAudioEnded,
+    ModelInterrupted,
+    ProbeLink,
+    SayText,
+    SendSilence,
+    SessionLost,
+    SessionReady,
+    StreamFault,
+    ToolCalled,
+    ToolsCancelled,
+    TranscoderMessage,
+)
+from callbot.wire.gemini import ModelMessage
+from callbot.wire.reading import Unreadable
+
+_MAILBOX_SIZE: Final = 256
+_CLOSE_TIMEOUT_S: Final = 1.0
+# A service that sends nothing readable any more is as good as gone.
+_MAX_UNREADABLE: Final = 100
+
+
+class Opener(Protocol):
+    """Opens sessions; `gemini/connector.py` is the real one."""
+
+    async def open(self, order: OpenSession) -> ModelLink:
+        """Connect and wait for setupComplete; bounded in time. Raises what `classify` judges."""
+        ...
+
+    async def speak_first(self, link: ModelLink, order: OpenSession, text: str) -> None:
+        """Give the model `text` in the way that makes this model speak."""
+        ...
+
+
+class GeminiSession(Actor[GeminiSessionMessage]):
+    """Session number `order.attempt` of a call."""
+
+    def __init__(
+        self,
+        *,
+        order: OpenSession,
+        opener: Opener,
+        lane: UplinkLane,
+        signs: LifeSigns,
+        parent: Callable[[CallMessage], None],
+        transcoder: Callable[[TranscoderMessage], None],
+        clock: Callable[[], float],
+        max_message_ms: int,
+        delay_s: float,
+    ) -> None:
+        super().__init__("gemini_session", mailbox_size=_MAILBOX_SIZE, overflow=Overflow.FAIL)
+        self._order = order
+        self._opener = opener
+        self._lane = lane
+        self._signs = signs
+        self._parent = parent
+        self._transcoder = transcoder
+        self._clock = clock
+        self._max_message_bytes = max_message_ms * PCM_BYTES_PER_MS
+        self._delay_s = delay_s
+        self._book = TurnBook(order.first_turn)
+        self._outbox: deque[SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink] = deque()
+        self._closing = asyncio.Event()
+        self._unreadable = 0
+        self._invented_ids = 0
+
+    def handle(self, message: GeminiSessionMessage) -> None:
+        """Queue what is to be sent, in order; the sender does the rest."""
+        if isinstance(message, CloseSession):
+            self._closing.set()
+        else:
+            self._outbox.append(message)
+        self._lane.nudge()
+
+    async def live(self) -> None:
+        """Open, then send and receive until the session ends; the last thing told is `SessionLost`."""
+        failure = await self._session()
+        self._parent(
+            SessionLost(
+                attempt=self._order.attempt,
+                decision=failure.decision,
+                cause=failure.cause,
+                code=failure.code,
+                detail=failure.detail,
+                at_s=self._clock(),
+                retry_after_s=failure.retry_after_s,
+            )
+        )
+
+    async def _session(self) -> Failure:
+        began_s = self._clock()
+        try:
+            link = await self._unless_closing(self._open())
+        except Exception as error:  # noqa: BLE001 - every way of failing is judged by one table, and told to the parent
+            return classify(error, opened=False)
+        if link is None:
+            return _CLOSED
+        try:
+            self._signs.model_s = now_s = self._clock()
+            setup_ms = int((now_s - began_s - self._delay_s) * 1000)
+            self._parent(SessionReady(self._order.attempt, self._order.plan, max(0, setup_ms), now_s))
+            return await self._talk(link)
+        finally:
+            await link.close(_CLOSE_TIMEOUT_S)
+
+    async def _open(self) -> ModelLink:
+        if self._delay_s > 0:
+            await asyncio.sleep(self._delay_s)
+        return await self._opener.open(self._order)
+
+    async def _unless_closing(self, opening: Awaitable[ModelLink]) -> ModelLink | None:
+        """The link, or None when the session was told to close before it was open."""
+        async with asyncio.TaskGroup() as group:
+            closing = group.create_task(self._closing.wait())
+            task = group.create_task(_outcome(opening))
+            await asyncio.wait({closing, task}, return_when=asyncio.FIRST_COMPLETED)
+            closing.cancel()
+            if not task.done():
+                task.cancel()
+                return None
+        outcome = task.result()
+        if isinstance(outcome, Exception):
+            raise outcome
+        if self._closing.is_set():
+            await outcome.close(_CLOSE_TIMEOUT_S)
+            return None
+        return outcome
+
+    async def _talk(self, link: ModelLink) -> Failure:
+        """Both pumps, until the first ends; how it ended is how the session ended."""
+        async with asyncio.TaskGroup() as pumps:
+            receiving = pumps.create_task(_failure_of(self._receive(link)), name="gemini_session.receive")
+            sending = pumps.create_task(_failure_of(self._send(link)), name="gemini_session.send")
+            done, _ = await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if sending in done and receiving not in done and sending.result() is not _CLOSED:
+                # The close code and its reason come out of the receiver, a moment later than the sender's fault.
+                await asyncio.wait({receiving}, timeout=_CLOSE_TIMEOUT_S)
+            receiving.cancel()
+            sending.cancel()
+        if self._closing.is_set():
+            return _CLOSED
+        return (receiving if receiving.done() and not receiving.cancelled() else sending).result()
+
+    # Sending.
+
+    async def _send(self, link: ModelLink) -> Failure:
+        """The outbox first, then all audio that waits, as one message; until told to close."""
+        while True:
+            while self._outbox:
+                await self._send_command(link, self._outbox.popleft())
+            if self._closing.is_set():
+                return _CLOSED
+            pcm = self._lane.take(self._max_message_bytes)
+            if not pcm:
+                await self._lane.wait()
+                continue
+            try:
+                await link.send_audio(pcm)
+            except BaseException:
+                self._lane.put_back(pcm)  # the next session sends it
+                raise
+            self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS
+
+    async def _send_command(self, link: ModelLink, command: SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink) -> None:
+        match command:
+            case SayText(text=text):
+                await self._opener.speak_first(link, self._order, text)
+            case AnswerTool(call_id=call_id, name=name, result=result):
+                await link.send_tool_result(call_id, name, result)
+            case EndSpeech():
+                await link.send_audio_stream_end()
+            case SendSilence(duration_ms=duration_ms):
+                if not self._lane.held_ms:  # never beside live speech
+                    await link.send_audio(bytes(duration_ms * PCM_BYTES_PER_MS))
+            case ProbeLink():
+                (await link.ping()).add_done_callback(self._on_pong)
+
+    def _on_pong(self, pong: asyncio.Future[float]) -> None:
+        if not pong.cancelled() and pong.exception() is None:
+            self._signs.model_s = self._clock()
+
+    # Receiving.
+
+    async def _receive(self, link: ModelLink) -> Failure:
+        """Decode and hand on, until the link raises."""
+        while True:
+            message = await link.receive()
+            self._signs.model_s = now_s = self._clock()
+            if isinstance(message, Unreadable):
+                self._count_unreadable(message)
+            else:
+                self._on_message(message, now_s)
+
+    def _on_message(self, message: ModelMessage, now_s: float) -> None:
+        attempt = self._order.attempt
+        for event in self._book.feed(message, now_s):
+            if isinstance(event, ModelAudio | ModelAudioEnded):
+                self._transcoder(event)
+            else:
+                self._parent(event)
+                if isinstance(event, ModelInterrupted):
+                    self._outbox = deque(command for command in self._outbox if not isinstance(command, SayText))
+        for call in message.tool_calls:
+            self._parent(ToolCalled(attempt, call.id or self._invent_id(), call.name, call.args, now_s))
+        if message.cancelled_tool_ids:
+            self._parent(ToolsCancelled(attempt, message.cancelled_tool_ids))
+        if message.go_away:
+            self._parent(GoAway(attempt, message.go_away_time_left_s, now_s))
+        if message.resumption is not None and message.resumption.resumable and message.resumption.handle:
+            self._parent(HandleRenewed(attempt, message.resumption.handle, now_s))
+        for fault in message.faults:
+            self._parent(StreamFault(f"model_{fault}"))
+        for key in message.unknown_keys:
+            self._parent(StreamFault(f"model_unknown_{key[:40]}"))
+
+    def _count_unreadable(self, message: Unreadable) -> None:
+        self._unreadable += 1
+        self._parent(StreamFault(f"model_{message.fault}"))
+        if self._unreadable > _MAX_UNREADABLE:
+            raise ValueError(f"{self._unreadable} messages that cannot be read, the last {message.fault}")
+
+    def _invent_id(self) -> str:
+        """Vertex may send calls without an id; answers are paired by name there, but we need one."""
+        self._invented_ids += 1
+        return f"callbot-{self._order.attempt}-{self._invented_ids}"
+
+
+_CLOSED: Final = Failure(Decision.RESUME, "closed_by_us", 1000)
+
+
+async def _outcome(opening: Awaitable[ModelLink]) -> ModelLink | Exception:
+    try:
+        return await opening
+    except Exception as error:  # noqa: BLE001 - handed to whoever waits, not to the TaskGroup
+        return error
+
+
+async def _failure_of(pump: Awaitable[Failure]) -> Failure:
+    try:
+        return await pump
+    except Exception as error:  # noqa: BLE001 - every way of failing is judged by one table, and told to the parent
+        return classify(error, opened=True)

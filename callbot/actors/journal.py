@@ -1,0 +1,327 @@
+"""The journal of one call: every log line it writes, and the figures of its summary.
+
+It watches what `CallActor` sees (messages, moves, effects) and decides nothing. Latency is measured where people feel it:
+from the caller's end of speech, by our own ears, to the first audio that Twilio plays, by its mark.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from callbot.actors.lane import UplinkLane
+from callbot.actors.signs import LifeSigns
+from callbot.effects import Effect, Moved, Note, OpenSession, Report
+from callbot.messages import (
+    Beat,
+    CallerPaused,
+    CallMessage,
+    Child,
+    GoAway,
+    KeyPressed,
+    ModelInterrupted,
+    ModelUsage,
+    SessionLost,
+    SessionReady,
+    StreamFault,
+    StreamStarted,
+    ToolCalled,
+    Transcribed,
+    TurnFirstHeard,
+    TurnPlayed,
+    TurnSpeaking,
+    TurnStarted,
+)
+
+# An answer that comes later than this after the caller's last word is an answer to something else.
+_LATENCY_LIMIT_S: Final = 30.0
+
+
+class CallMetrics:
+    """What a call counts. This base counts nothing; `telemetry/metrics.py` has the one that does."""
+
+    def call_started(self) -> None:
+        """A call has begun."""
+
+    def call_ended(self, outcome: str, duration_s: float) -> None:
+        """A call has been closed."""
+
+    def turn_heard(self, latency_s: float | None) -> None:
+        """Twilio has begun to play a turn, so long after the caller's last word."""
+
+    def barge_in(self) -> None:
+        """The caller has spoken over the model."""
+
+    def session_opened(self, plan: str, setup_s: float) -> None:
+        """A model session is ready."""
+
+    def session_lost(self, cause: str) -> None:
+        """A model session has ended, or could not be opened."""
+
+    def recovered(self, after_s: float) -> None:
+        """A call has a session again, so long after the loss."""
+
+    def stream_fault(self, fault: str) -> None:
+        """Something on a wire that should not be there."""
+
+    def tokens_used(self, prompt: int, response: int) -> None:
+        """What the model reported."""
+
+    def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
+        """A call's totals, at its end."""
+
+
+@dataclass(slots=True)
+class _Figures:
+    """What the summary adds up."""
+
+    state_ms: dict[str, int] = field(default_factory=dict)
+    latencies_ms: list[int] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    turns: int = 0
+    barge_ins: int = 0
+    sessions: int = 0
+    sessions_lost: int = 0
+    reconnects: int = 0
+    recovery_ms: list[int] = field(default_factory=list)
+    prompt_tokens: int = 0
+    response_tokens: int = 0
+    tools: int = 0
+
+
+class Journal:
+    """Writes one call's lines. `log` is bound to the call; `clock` is the loop's monotonic one."""
+
+    def __init__(
+        self,
+        *,
+        log: Any,
+        metrics: CallMetrics,
+        signs: LifeSigns,
+        lane: UplinkLane,
+        clock: Callable[[], float],
+        began_s: float,
+        log_transcripts: bool,
+        redact: Callable[[str], str],
+        context: dict[str, str],
+    ) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._signs = signs
+        self._lane = lane
+        self._clock = clock
+        self._began_s = began_s
+        self._log_transcripts = log_transcripts
+        self._redact = redact
+        self._context = context
+        self._state = "connecting"
+        self._state_since_s = began_s
+        self._figures = _Figures()
+        self._caller_ended_s: float | None = None
+        self._lost_s: float | None = None
+        self._interrupted: set[int] = set()
+        self._reported = False
+
+    def seen(self, message: CallMessage) -> None:
+        """A message has come, and is not answered yet."""
+        figures = self._figures
+        match message:
+            case StreamStarted():
+                self._metrics.call_started()
+                self._line("info", "call.started", caller=message.caller, stream_attempt=message.attempt, **self._context)
+            case SessionReady(attempt=attempt, plan=plan, setup_ms=setup_ms, at_s=at_s):
+                figures.sessions += 1
+                self._metrics.session_opened(plan.value, setup_ms / 1000)
+                self._line("info", "session.ready", attempt=attempt, plan=plan.value, setup_ms=setup_ms)
+                if self._lost_s is not None:
+                    figures.reconnects += 1
+                    figures.recovery_ms.append(int((at_s - self._lost_s) * 1000))
+                    self._metrics.recovered(at_s - self._lost_s)
+                    self._lost_s = None
+            case SessionLost():
+                self._session_lost(message)
+            case GoAway(time_left_s=time_left_s):
+                self._line("info", "session.go_away", time_left_s=time_left_s)
+            case TurnStarted(turn=turn):
+                figures.turns += 1
+                self._line("info", "turn.started", turn=turn)
+            case TurnSpeaking(turn=turn, at_s=at_s):
+                self._line("info", "turn.speaking", turn=turn, latency_ms=self._latency_ms(at_s))
+            case TurnFirstHeard(turn=turn, at_s=at_s):
+                self._first_heard(turn, at_s)
+            case ModelInterrupted(turn=turn):
+                self._interrupted.add(turn)
+            case TurnPlayed():
+                self._played(message)
+            case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
+                self._caller_ended_s = ended_s
+                self._line("info", "caller.speech", speech_ms=speech_ms)
+            case KeyPressed(digit=digit):
+                self._line("info", "caller.dtmf", digit=digit if self._log_transcripts else "*")
+            case Transcribed(role=role, text=text) if self._log_transcripts:
+                self._line("info", "transcript", role=role, text=self._redact(text))
+            case ToolCalled(name=name):
+                figures.tools += 1
+                self._line("info", "tool.called", tool=name)
+            case ModelUsage(prompt_tokens=prompt, response_tokens=response):
+                figures.prompt_tokens += prompt
+                figures.response_tokens += response
+                self._metrics.tokens_used(prompt, response)
+            case StreamFault(fault=fault):
+                self.fault(fault)
+            case Beat():
+                self._progress()
+            case _:
+                pass
+
+    def done(self, effect: Effect) -> None:
+        """An effect is being carried out."""
+        match effect:
+            case Moved(origin=origin, dest=dest, reason=reason):
+                self._moved(origin, dest, reason)
+            case OpenSession(attempt=attempt, plan=plan, after_s=after_s):
+                self._line("info", "session.opening", attempt=attempt, plan=plan.value, after_ms=int(after_s * 1000))
+            case Note(event=event, fields=fields):
+                self._line("info", event, **dict(fields))
+            case Report(outcome=outcome, reason=reason):
+                self.summary(outcome, reason)
+            case _:
+                pass
+
+    def fault(self, kind: str) -> None:
+        """Count a fault; the first of its kind is a line."""
+        self._figures.faults[kind] += 1
+        self._metrics.stream_fault(kind)
+        if self._figures.faults[kind] == 1:
+            self._line("warning", "stream.fault", fault=kind)
+
+    def child_crashed(self, child: Child, error: Exception) -> None:
+        """A child has failed; its end comes as a message besides."""
+        self._line("error", "child.crashed", child=child.value, error=f"{type(error).__name__}: {error}"[:200], exc_info=error)
+
+    def summary(self, outcome: str, reason: str) -> None:
+        """The one line at the end; a second time nothing is written."""
+        if self._reported:
+            return
+        self._reported = True
+        self._leave_state()
+        figures, signs = self._figures, self._signs
+        duration_s = self._clock() - self._began_s
+        self._metrics.call_ended(outcome, duration_s)
+        self._metrics.audio(signs.frames_in, signs.frames_out, self._lane.dropped_ms)
+        self._line(
+            "info",
+            "call.summary",
+            outcome=outcome,
+            reason=reason,
+            duration_ms=int(duration_s * 1000),
+            states=figures.state_ms,
+            turns=figures.turns,
+            barge_ins=figures.barge_ins,
+            sessions=figures.sessions,
+            sessions_lost=figures.sessions_lost,
+            reconnects=figures.reconnects,
+            recovery_max_ms=max(figures.recovery_ms, default=None),
+            frames_in=signs.frames_in,
+            frames_out=signs.frames_out,
+            uplink_ms=signs.uplink_ms,
+            caller_gap_ms=signs.gap_ms,
+            caller_dropped_ms=self._lane.dropped_ms,
+            latency_p50_ms=_quantile(figures.latencies_ms, 0.5),
+            latency_p95_ms=_quantile(figures.latencies_ms, 0.95),
+            prompt_tokens=figures.prompt_tokens,
+            response_tokens=figures.response_tokens,
+            tools=figures.tools,
+            faults=dict(figures.faults),
+        )
+
+    def _session_lost(self, lost: SessionLost) -> None:
+        if lost.cause == "closed_by_us" and self._state != "reconnecting":
+            self._line("info", "session.closed", attempt=lost.attempt)
+            return
+        self._figures.sessions_lost += 1
+        self._metrics.session_lost(lost.cause)
+        if self._lost_s is None and self._state in {"streaming", "reconnecting"}:
+            self._lost_s = lost.at_s
+        self._line(
+            "info" if lost.cause == "closed_by_us" else "warning",  # told to close for a move
+            "session.lost",
+            attempt=lost.attempt,
+            cause=lost.cause,
+            code=lost.code,
+            decision=lost.decision.value,
+            detail=lost.detail,
+        )
+
+    def _first_heard(self, turn: int, at_s: float) -> None:
+        latency_ms = self._latency_ms(at_s)
+        if latency_ms is not None:
+            self._figures.latencies_ms.append(latency_ms)
+        self._metrics.turn_heard(None if latency_ms is None else latency_ms / 1000)
+        self._line("info", "turn.heard", turn=turn, latency_ms=latency_ms)
+        self._caller_ended_s = None
+
+    def _played(self, played: TurnPlayed) -> None:
+        interrupted = played.cleared and played.turn in self._interrupted
+        if interrupted:
+            self._figures.barge_ins += 1
+            self._metrics.barge_in()
+            self._line("info", "barge_in", turn=played.turn, unheard_ms=played.audio_ms - played.heard_ms)
+        self._line(
+            "info",
+            "turn.ended",
+            turn=played.turn,
+            audio_ms=played.audio_ms,
+            heard_ms=played.heard_ms,
+            interrupted=interrupted,
+        )
+
+    def _progress(self) -> None:
+        signs, figures = self._signs, self._figures
+        self._line(
+            "info",
+            "call.progress",
+            frames_in=signs.frames_in,
+            frames_out=signs.frames_out,
+            uplink_ms=signs.uplink_ms,
+            backlog_ms=self._lane.held_ms,
+            caller_dropped_ms=self._lane.dropped_ms,
+            caller_gap_ms=signs.gap_ms,
+            turns=figures.turns,
+            barge_ins=figures.barge_ins,
+            sessions_lost=figures.sessions_lost,
+            faults=figures.faults.total(),
+        )
+
+    def _moved(self, origin: str, dest: str, reason: str) -> None:
+        after_ms = self._leave_state()
+        self._state = dest
+        self._log.info(
+            "call.state", state=dest, t_ms=self._t_ms(), **{"from": origin, "to": dest}, reason=reason, after_ms=after_ms
+        )
+
+    def _leave_state(self) -> int:
+        now_s = self._clock()
+        after_ms = int((now_s - self._state_since_s) * 1000)
+        self._figures.state_ms[self._state] = self._figures.state_ms.get(self._state, 0) + after_ms
+        self._state_since_s = now_s
+        return after_ms
+
+    def _latency_ms(self, at_s: float) -> int | None:
+        if self._caller_ended_s is None or not 0 <= at_s - self._caller_ended_s <= _LATENCY_LIMIT_S:
+            return None
+        return int((at_s - self._caller_ended_s) * 1000)
+
+    def _line(self, level: str, event: str, **fields: Any) -> None:
+        getattr(self._log, level)(event, state=self._state, t_ms=self._t_ms(), **fields)
+
+    def _t_ms(self) -> int:
+        return int((self._clock() - self._began_s) * 1000)
+
+
+def _quantile(values: list[int], share: float) -> int | None:
+    """The value at `share` of the sorted list (nearest rank), or None for an empty one."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,0 +1,53 @@
+"""What a call is given from outside: the protocols between `actors/` and the rooms around it."""
+
+from typing import Protocol
+
+from callbot.messages import Ending, StreamStarted
+
+
+class StreamClosed(Exception):
+    """The peer is gone; raised by `StreamSocket.receive` after every message it had sent."""
+
+
+class StreamSocket(Protocol):
+    """One accepted Media Streams WebSocket."""
+
+    async def receive(self) -> str | bytes:
+        """The next message, whole; raises `StreamClosed` once the peer is gone."""
+        ...
+
+    async def send(self, message: str) -> None:
+        """Send one text message. To a peer that is gone it is dropped silently, or raises `StreamClosed`."""
+        ...
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket; a second call does nothing."""
+        ...
+
+
+class CallHandle(Protocol):
+    """A call as the server sees it."""
+
+    async def run(self) -> None:
+        """Carry the call to its end. Raises only on a bug in the call itself (an `ExceptionGroup`)."""
+        ...
+
+    def request_drain(self) -> None:
+        """The process will stop: end in order, soon."""
+        ...
+
+
+class CallFactory(Protocol):
+    """Makes the call for a stream that has been admitted."""
+
+    def __call__(self, started: StreamStarted, socket: StreamSocket) -> CallHandle:
+        """The call; nothing runs before `run`."""
+        ...
+
+
+class EndingRecorder(Protocol):
+    """Remembers how a stream ended, before its socket closes, for `/twiml/next`."""
+
+    def __call__(self, call_sid: str, ending: Ending) -> None:
+        """Never waits."""
+        ...

@@ -1,0 +1,210 @@
+"""TwilioIO: one Media Streams socket. Two pumps: one that reads and hands on, one that plays.
+
+The reader does nothing but decode and hand on, and goes on until the peer is gone, in Draining too. The player keeps
+Twilio at most the set lead ahead of what the caller hears; a `clear` overtakes everything.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from callbot.actors.base import Actor, Overflow
+from callbot.actors.playout import Clear, FirstHeard, Mark, Media, Played, Playout, Wait
+from callbot.actors.ports import StreamClosed, StreamSocket
+from callbot.actors.signs import LifeSigns
+from callbot.audio.comfort import COMFORT_SOUND
+from callbot.audio.g711 import FRAME_BYTES
+from callbot.messages import (
+    CallerAudio,
+    CallerGone,
+    CallMessage,
+    ClearPlayback,
+    CloseStream,
+    KeyPressed,
+    PlayComfort,
+    PlayEnded,
+    PlayFrames,
+    PlayoutEmpty,
+    PlayoutResumed,
+    StreamFault,
+    TranscoderMessage,
+    TurnFirstHeard,
+    TurnPlayed,
+    TurnSpeaking,
+    TwilioIOMessage,
+)
+from callbot.wire import twilio
+
+# 120 s of 20 ms frames that come before the actor runs: it never holds so many.
+_MAILBOX_SIZE: Final = 6000
+# Twilio's stamps run in steps of 20 ms; a jump beyond three frames is loss, less is rounding.
+_GAP_MS: Final = 60
+_FRAME_MS: Final = 20
+# A close that the peer does not answer.
+_CLOSE_TIMEOUT_S: Final = 1.0
+
+
+class TwilioIO(Actor[TwilioIOMessage]):
+    """The stream's two directions; tells `parent` what happens and `transcoder` what is heard."""
+
+    def __init__(
+        self,
+        *,
+        socket: StreamSocket,
+        stream_sid: str,
+        playout: Playout,
+        signs: LifeSigns,
+        parent: Callable[[CallMessage], None],
+        transcoder: Callable[[TranscoderMessage], None],
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__("twilio_io", mailbox_size=_MAILBOX_SIZE, overflow=Overflow.FAIL)
+        self._socket = socket
+        self._stream_sid = stream_sid
+        self._encoder = twilio.TwilioEncoder(stream_sid)
+        self._playout = playout
+        self._signs = signs
+        self._parent = parent
+        self._transcoder = transcoder
+        self._clock = clock
+        self._work = asyncio.Event()
+        self._closing: CloseStream | None = None
+        self._stopped = False
+        self._next_stamp_ms: int | None = None
+
+    def handle(self, message: TwilioIOMessage) -> None:
+        """Queue, clear or close; the player does the rest."""
+        match message:
+            case PlayFrames(turn=turn, mulaw=mulaw):
+                if not self._playout.enqueue(turn, mulaw) and self._playout.overflow_ms:
+                    self._parent(StreamFault("playout_overflow"))
+            case PlayEnded(turn=turn):
+                self._tell_played(self._playout.end_turn(turn))
+            case PlayComfort():
+                if not self._playout.unheard:
+                    self._playout.enqueue(0, COMFORT_SOUND)
+            case ClearPlayback(through_turn=through_turn):
+                self._tell_played(self._playout.clear(through_turn, self._clock()))
+            case CloseStream():
+                self._closing = message
+        self._work.set()
+
+    async def live(self) -> None:
+        """Read and play until the peer is gone, or the stream has been closed and the peer had time to answer."""
+        async with asyncio.TaskGroup() as pumps:
+            reading = pumps.create_task(self._read(), name="twilio_io.read")
+            playing = pumps.create_task(self._play(), name="twilio_io.play")
+            await asyncio.wait({reading, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                await asyncio.wait({reading}, timeout=_CLOSE_TIMEOUT_S)
+            reading.cancel()
+            playing.cancel()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._on_message(await self._socket.receive())
+        except StreamClosed:
+            if not self._stopped and self._closing is None:
+                self._parent(CallerGone("closed", self._clock()))
+
+    def _on_message(self, raw: str | bytes) -> None:
+        message = twilio.decode(raw)
+        now_s = self._clock()
+        self._signs.twilio_s = now_s
+        if isinstance(message, twilio.Media):
+            self._on_media(message, now_s)
+        elif isinstance(message, twilio.Mark):
+            self._on_mark(message.name, now_s)
+        elif isinstance(message, twilio.Dtmf):
+            self._parent(KeyPressed(message.digit, now_s))
+        elif isinstance(message, twilio.Stop):
+            if not self._stopped:
+                self._stopped = True
+                self._parent(CallerGone("stop", now_s))
+        elif isinstance(message, twilio.Unreadable):
+            self._parent(StreamFault(message.fault))
+        else:  # a second `connected` or `start`: one stream, one call
+            self._parent(StreamFault(f"repeated_{type(message).__name__.lower()}"))
+
+    def _on_media(self, media: twilio.Media, now_s: float) -> None:
+        if self._stopped:
+            self._parent(StreamFault("media_after_stop"))
+            return
+        self._signs.caller_audio_s = now_s
+        self._signs.frames_in += 1
+        stamp_ms = media.timestamp_ms
+        if stamp_ms is not None:
+            if self._next_stamp_ms is not None and stamp_ms > self._next_stamp_ms + _GAP_MS:
+                self._signs.gap_ms += stamp_ms - self._next_stamp_ms
+                self._parent(StreamFault("media_gap"))
+            self._next_stamp_ms = stamp_ms + _FRAME_MS
+        if media.payload:
+            self._transcoder(CallerAudio(media.payload, now_s))
+
+    def _on_mark(self, name: str, now_s: float) -> None:
+        for told in self._playout.mark_returned(name):
+            if isinstance(told, FirstHeard):
+                self._parent(TurnFirstHeard(told.turn, now_s - told.lag_s))
+            else:
+                self._tell_played([told])
+        self._note_empty()
+
+    def _tell_played(self, played: list[Played]) -> None:
+        now_s = self._clock()
+        for turn in played:
+            self._parent(TurnPlayed(turn.turn, turn.audio_ms, turn.heard_ms, turn.cleared, now_s))
+
+    def _note_empty(self) -> None:
+        if self._playout.note_empty():
+            self._parent(PlayoutEmpty(self._clock()))
+
+    async def _play(self) -> None:
+        """Send what is due, until the stream is to be closed or the peer is gone."""
+        try:
+            while self._closing is None:
+                self._work.clear()
+                outgoing = self._playout.next(self._clock())
+                if outgoing is None or isinstance(outgoing, Wait):
+                    await self._wait_for_work(outgoing)
+                else:
+                    await self._send(outgoing)
+            await self._close(self._closing)
+        except StreamClosed:  # the reader finds it out as well, and tells
+            return
+
+    async def _wait_for_work(self, wait: Wait | None) -> None:
+        self._note_empty()
+        if wait is None:
+            await self._work.wait()
+            return
+        try:
+            async with asyncio.timeout(wait.delay_s):
+                await self._work.wait()
+        except TimeoutError:
+            self._tell_played(self._playout.give_up_marks(self._clock()))
+            self._note_empty()
+
+    async def _send(self, outgoing: Media | Mark | Clear) -> None:
+        match outgoing:
+            case Clear():
+                await self._socket.send(self._encoder.clear())
+                self._note_empty()
+            case Mark(name=name):
+                await self._socket.send(self._encoder.mark(name))
+            case Media():
+                self._signs.frames_out += len(outgoing.mulaw) // FRAME_BYTES
+                if outgoing.first_of_turn:
+                    self._parent(TurnSpeaking(outgoing.turn, self._clock()))
+                elif outgoing.resumes and outgoing.turn:
+                    self._parent(PlayoutResumed(outgoing.turn, self._clock()))
+                await self._socket.send(self._encoder.media(outgoing.mulaw))
+                if outgoing.mark is not None:
+                    await self._socket.send(self._encoder.mark(outgoing.mark))
+
+    async def _close(self, closing: CloseStream) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await self._socket.close(closing.code, closing.reason)
+        except TimeoutError:
+            self._parent(StreamFault("close_not_answered"))

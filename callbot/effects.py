@@ -1,0 +1,138 @@
+"""What a state may ask for. Data only; `CallActor` carries them out, in order, and nothing else does."""
+
+from dataclasses import dataclass, field
+
+from callbot.messages import (
+    AnswerTool,
+    Child,
+    ClearPlayback,
+    CloseSession,
+    CloseStream,
+    DropTurns,
+    Ending,
+    Plan,
+    PlayComfort,
+    SayText,
+    ToolCalled,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Open model session number `attempt` after `after_s` (plus jitter, when there is anything to wait for)."""
+
+    attempt: int
+    plan: Plan
+    model_index: int  # which of the configured models
+    first_turn: int  # the number its first turn gets
+    after_s: float = 0.0
+    handle: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Give a child a message; dropped when the child is gone."""
+
+    child: Child
+    message: SayText | AnswerTool | CloseSession | DropTurns | ClearPlayback | PlayComfort | CloseStream
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """`TimerFired(name)` after `delay_s`; a running timer of that name starts again."""
+
+    name: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Stop a timer; no matter when it does not run."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropBacklog:
+    """Forget the caller's audio that no session has taken: it may be what the service objects to."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTool:
+    """Run a function for the model; `ToolFinished` follows, always."""
+
+    call: ToolCalled
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTools:
+    """Stop these functions; they answer no more."""
+
+    call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartChild:
+    """Start a crashed child again."""
+
+    child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class StopChildren:
+    """Let every child but TwilioIO and GeminiSession end (those end with their sockets)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelChildren:
+    """End every child now, whatever it is doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnding:
+    """Remember what `/twiml/next` shall answer; before the stream closes."""
+
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The machine has moved; comes between the effects of leaving and those of entering."""
+
+    origin: str
+    dest: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One log line."""
+
+    event: str
+    fields: tuple[tuple[str, str | int | float | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Write the call's one summary."""
+
+    outcome: str
+    reason: str
+
+
+Effect = (
+    OpenSession
+    | Tell
+    | StartTimer
+    | StopTimer
+    | DropBacklog
+    | RunTool
+    | CancelTools
+    | RestartChild
+    | StopChildren
+    | CancelChildren
+    | RecordEnding
+    | Moved
+    | Note
+    | Report
+)

@@ -1,0 +1,157 @@
+"""One connection to the model: what GeminiSession sends and receives, behind one small adapter.
+
+The SDK makes the connection: addresses, credentials, the set-up message. After that it costs 100 to 190 us a message, most
+of it in pydantic; the direct link speaks the same JSON on the same socket for a tenth of that. `CALLBOT_MODEL_CODEC=sdk`
+takes the SDK's way instead. `tests/wire` holds both to the same bytes and the same fields.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
+
+from google import genai
+from google.genai import types
+from google.genai.live import AsyncSession
+from websockets.asyncio.client import ClientConnection
+
+from callbot.gemini.failures import SetupRefusedError
+from callbot.gemini.sdk_messages import model_message
+from callbot.wire import gemini as wire
+from callbot.wire.reading import Unreadable
+
+AUDIO_MIME: Final = "audio/pcm;rate=16000"
+
+
+class ModelLink(Protocol):
+    """One open session's socket. Sends raise what `failures.classify` judges when the link is gone."""
+
+    async def send_audio(self, pcm: bytes) -> None:
+        """Send s16le, 16 kHz, mono."""
+        ...
+
+    async def send_text(self, text: str) -> None:
+        """Send a text as realtime input."""
+        ...
+
+    async def send_content(self, turns: Sequence[wire.HistoryTurn], *, turn_complete: bool) -> None:
+        """Send client content: history, or a turn to answer."""
+        ...
+
+    async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
+        """Answer a function call."""
+        ...
+
+    async def send_audio_stream_end(self) -> None:
+        """Say that the audio pauses."""
+        ...
+
+    async def receive(self) -> wire.ModelMessage | Unreadable:
+        """The next message; cancelling it loses nothing. Raises when the link is gone."""
+        ...
+
+    async def ping(self) -> asyncio.Future[float]:
+        """Send a ping; the future completes with the pong, or fails with the connection."""
+        ...
+
+    async def close(self, timeout_s: float) -> None:
+        """Close in order, or abort after `timeout_s`. Never raises but for cancellation, and aborts then too."""
+        ...
+
+
+async def open_link(client: genai.Client, model: str, config: types.LiveConnectConfig, *, direct: bool) -> ModelLink:
+    """Connect and wait for setupComplete. The caller sets the time limit: nothing here does.
+
+    Raises `SetupRefusedError` when the first message is something else, and whatever the SDK raises.
+    """
+    context = client.aio.live.connect(model=model, config=config)
+    session = await context.__aenter__()
+    link = (DirectLink if direct else SdkLink)(context, session)
+    if session.setup_complete is None:
+        await link.close(0.5)
+        raise SetupRefusedError("the service's first message was not setupComplete")
+    return link
+
+
+class _Link:
+    """What both ways share: the socket's life."""
+
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
+        self._context = context
+        self._session = session
+        # The SDK has no public door to its socket; pings, direct messages and a bounded close need it.
+        self._socket: ClientConnection = session._ws  # noqa: SLF001
+
+    async def ping(self) -> asyncio.Future[float]:
+        pong = await self._socket.ping()
+        assert isinstance(pong, asyncio.Future)  # noqa: S101 - typed as any awaitable, documented as a future
+        return pong
+
+    async def close(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._socket.close()
+        except TimeoutError:
+            pass  # a stalled peer with a full buffer: what is left is not waited for
+        finally:
+            self._socket.transport.abort()
+            await self._context.__aexit__(None, None, None)
+
+
+class DirectLink(_Link):
+    """The SDK's connection, callbot's codec."""
+
+    async def send_audio(self, pcm: bytes) -> None:
+        await self._socket.send(wire.audio_message(pcm))
+
+    async def send_text(self, text: str) -> None:
+        await self._socket.send(wire.text_message(text))
+
+    async def send_content(self, turns: Sequence[wire.HistoryTurn], *, turn_complete: bool) -> None:
+        await self._socket.send(wire.client_content_message(turns, turn_complete=turn_complete))
+
+    async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
+        await self._socket.send(wire.tool_response_message([wire.ToolResult(id=call_id, name=name, response=result)]))
+
+    async def send_audio_stream_end(self) -> None:
+        await self._socket.send(wire.audio_stream_end_message())
+
+    async def receive(self) -> wire.ModelMessage | Unreadable:
+        return wire.decode(await self._socket.recv(decode=False))
+
+
+class SdkLink(_Link):
+    """Everything through the SDK's own methods."""
+
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
+        super().__init__(context, session)
+        self._messages = session.receive()
+
+    async def send_audio(self, pcm: bytes) -> None:
+        await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_MIME))
+
+    async def send_text(self, text: str) -> None:
+        await self._session.send_realtime_input(text=text)
+
+    async def send_content(self, turns: Sequence[wire.HistoryTurn], *, turn_complete: bool) -> None:
+        contents = [types.Content(role=turn.role, parts=[types.Part(text=turn.text)]) for turn in turns]
+        await self._session.send_client_content(turns=list(contents), turn_complete=turn_complete)
+
+    async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
+        answer = types.FunctionResponse(id=call_id, name=name, response=result)
+        await self._session.send_tool_response(function_responses=[answer])
+
+    async def send_audio_stream_end(self) -> None:
+        await self._session.send_realtime_input(audio_stream_end=True)
+
+    async def receive(self) -> wire.ModelMessage | Unreadable:
+        while True:
+            try:
+                return model_message(await anext(self._messages))
+            except StopAsyncIteration:
+                # It ends with each turn, and after a cancelled wait; nothing is lost in between.
+                self._messages = self._session.receive()
+            except (ValueError, TypeError, AttributeError):
+                # A message that this SDK cannot read; the connection is well and the next one follows.
+                self._messages = self._session.receive()
+                return Unreadable("sdk_unreadable")

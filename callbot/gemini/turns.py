@@ -1,0 +1,119 @@
+"""Where the model's turns begin and end: server messages in, numbered turn events out. Pure.
+
+The service numbers nothing, so the book does: a turn begins with its first content and ends with `turnComplete`. After
+`interrupted` what still comes of the turn is late and goes nowhere, until the turn is complete; a server that never
+completes it is waited for only so long, or the next turn's beginning would be lost.
+"""
+
+from typing import Final
+
+from callbot.audio.levels import is_audible_pcm
+from callbot.messages import (
+    ModelAudio,
+    ModelAudioEnded,
+    ModelInterrupted,
+    ModelUsage,
+    Transcribed,
+    TurnAudible,
+    TurnCompleted,
+    TurnGenerated,
+    TurnStarted,
+)
+from callbot.wire.gemini import ModelMessage
+
+TurnEvent = (
+    ModelAudio
+    | ModelAudioEnded
+    | ModelInterrupted
+    | ModelUsage
+    | Transcribed
+    | TurnAudible
+    | TurnCompleted
+    | TurnGenerated
+    | TurnStarted
+)
+
+# Chunks that were on their way when the server interrupted come within a round trip; a second is ample.
+_LATE_CHUNKS_S: Final = 1.0
+# What the converter takes; another rate in a mime type is not believed, the service has only ever used 24 kHz.
+_RATES_HZ: Final = frozenset({8_000, 16_000, 24_000, 48_000})
+_USUAL_RATE_HZ: Final = 24_000
+
+
+class TurnBook:
+    """The turns of one session; the first gets the number `first_turn`."""
+
+    def __init__(self, first_turn: int) -> None:
+        self._next_turn = first_turn
+        self._turn = 0  # the open one; 0 when none is
+        self._newest = first_turn - 1
+        self._audible = False
+        self._generated = False
+        self._late_until_s: float | None = None  # set by an interruption: what comes before is of the old turn
+
+    @property
+    def turn_open(self) -> bool:
+        """Whether the model is in the middle of a turn."""
+        return self._turn != 0
+
+    def feed(self, message: ModelMessage, now_s: float) -> list[TurnEvent]:
+        """Everything that one message tells, content first, then flags."""
+        events: list[TurnEvent] = []
+        if message.input_transcription is not None and message.input_transcription.text:
+            events.append(Transcribed("caller", message.input_transcription.text, self._newest))
+        for part in message.audio:
+            self._add_audio(part.pcm, part.rate_hz, now_s, events)
+        if message.output_transcription is not None and message.output_transcription.text and not self._is_late(now_s):
+            events.append(Transcribed("bot", message.output_transcription.text, self._turn or self._newest))
+        if message.usage is not None:
+            events.append(ModelUsage(message.usage.prompt_tokens or 0, message.usage.response_tokens or 0))
+        if message.interrupted:
+            self._interrupt(now_s, events)
+        if message.generation_complete:
+            self._generate(now_s, events)
+        if message.turn_complete and message.interaction_status not in {"IN_PROGRESS", "REQUIRES_ACTION"}:
+            self._complete(message.turn_complete_reason or "", now_s, events)
+        elif message.turn_complete:
+            self._generate(now_s, events)  # a spoken filler is over; the answer is still being thought about
+            self._turn = 0
+        return events
+
+    def _is_late(self, now_s: float) -> bool:
+        return self._late_until_s is not None and now_s < self._late_until_s
+
+    def _add_audio(self, pcm: bytes, rate_hz: int, now_s: float, events: list[TurnEvent]) -> None:
+        if self._is_late(now_s) or not pcm:
+            return
+        self._late_until_s = None
+        if self._turn == 0:
+            self._turn = self._newest = self._next_turn
+            self._next_turn += 1
+            self._audible = self._generated = False
+            events.append(TurnStarted(self._turn, now_s))
+        if not self._audible and is_audible_pcm(pcm):
+            self._audible = True
+            events.append(TurnAudible(self._turn, now_s))
+        if self._generated:  # audio after generationComplete is still the turn's: play it, and end it again
+            self._generated = False
+        events.append(ModelAudio(self._turn, pcm, rate_hz if rate_hz in _RATES_HZ else _USUAL_RATE_HZ))
+
+    def _generate(self, now_s: float, events: list[TurnEvent]) -> None:
+        if self._turn and not self._generated:
+            self._generated = True
+            events.append(ModelAudioEnded(self._turn))
+            events.append(TurnGenerated(self._turn, self._audible, now_s))
+
+    def _interrupt(self, now_s: float, events: list[TurnEvent]) -> None:
+        if self._turn:
+            self._late_until_s = now_s + _LATE_CHUNKS_S
+        self._turn = 0
+        events.append(ModelInterrupted(self._newest, now_s))
+
+    def _complete(self, reason: str, now_s: float, events: list[TurnEvent]) -> None:
+        interrupted, self._late_until_s = self._late_until_s is not None, None
+        if self._turn:
+            self._generate(now_s, events)
+            events.append(TurnCompleted(self._turn, self._audible, reason, now_s))
+        elif not interrupted:
+            events.append(TurnCompleted(0, audible=False, reason=reason, at_s=now_s))
+        self._turn = 0

@@ -1,0 +1,494 @@
+"""What actors say to each other. Data only: frozen, slotted, without methods that do anything.
+
+Grouped by the actor that receives them; each group is closed by a union, which is that actor's whole protocol. Times are
+seconds of the loop's monotonic clock (`at_s`); audio is bytes in the form its name says. A turn is the model's: its
+number (the generation) travels with audio, marks and clears, so that what belongs to an interrupted turn is recognised
+anywhere.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Child(StrEnum):
+    """The child actors of a call, by the names that logs and `ChildExited` use."""
+
+    TWILIO_IO = "twilio_io"
+    TRANSCODER = "transcoder"
+    GEMINI_SESSION = "gemini_session"
+    HEARTBEAT = "heartbeat"
+
+
+class Plan(StrEnum):
+    """How a model session is opened: one rung of the ladder."""
+
+    NEW = "new"  # the call's first session
+    RESUME = "resume"  # with the newest resumable handle
+    HISTORY = "history"  # a fresh session that is told what was said so far
+
+
+class Decision(StrEnum):
+    """What a lost session calls for; `gemini/failures.py` maps every failure to one of these."""
+
+    RESUME = "resume"  # the link went, the session may still be there
+    RESUME_WITHOUT_REPLAY = "resume_without_replay"  # what the caller said since may have been the cause (1007)
+    FRESH = "fresh"  # the handle or the session is no good: start anew and tell it the history
+    WAIT = "wait"  # overload or quota: the same again, later
+    GIVE_UP = "give_up"  # this model will refuse every time: key, name, set-up
+
+
+class Ending(StrEnum):
+    """What `/twiml/next` should do when the stream has ended."""
+
+    HANG_UP = "hang_up"  # the conversation is over
+    APOLOGISE = "apologise"  # the model cannot be reached: words, then hang up or dial a person
+    CONTINUE = "continue"  # this instance stops: a new stream carries on
+
+
+# --- to CallActor ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStarted:
+    """Twilio's `start`, admitted: the stream showed its token. Opens the call."""
+
+    call_sid: str
+    stream_sid: str
+    account_sid: str
+    at_s: float
+    caller: str = ""  # masked
+    attempt: int = 1  # the number of this stream within its call
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReady:
+    """`setupComplete` has come: audio may flow."""
+
+    attempt: int
+    plan: Plan
+    setup_ms: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLost:
+    """The session `attempt` has ended or could not be opened."""
+
+    attempt: int
+    decision: Decision
+    cause: str  # a short stable name, such as "close_1011_internal"
+    code: int | None  # WebSocket close code or HTTP status
+    detail: str  # the peer's words, cut
+    at_s: float
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandleRenewed:
+    """A resumable handle: a bearer secret, never logged, forgotten when the call ends."""
+
+    attempt: int
+    handle: str = field(repr=False)
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The service will close the connection. `time_left_s` is None when it could not be read."""
+
+    attempt: int
+    time_left_s: float | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStarted:
+    """The model's turn has begun: its first content has come."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnAudible:
+    """The turn's first audio that a person would hear has come from the model."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnGenerated:
+    """`generationComplete`, or the turn's end without it: no more audio of this turn will come."""
+
+    turn: int
+    audible: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCompleted:
+    """`turnComplete`. `turn` is 0 when the model completed a turn in which nothing was ever said."""
+
+    turn: int
+    audible: bool
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInterrupted:
+    """`interrupted`: the caller spoke over the model. `turn` is the newest turn, 0 when there was none."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """`usageMetadata`, as reported."""
+
+    prompt_tokens: int
+    response_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """Words heard from the caller or said by the model; fragments, in arrival order."""
+
+    role: str  # "caller" or "bot"
+    text: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model wants a function run."""
+
+    attempt: int
+    call_id: str
+    name: str
+    arguments: dict[str, Any]
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCancelled:
+    """The model no longer wants these answers."""
+
+    attempt: int
+    call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSpeaking:
+    """The first frame of the turn went to Twilio."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFirstHeard:
+    """The mark behind the turn's first frame came back without a clear: Twilio has begun to play the turn."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlayed:
+    """All that the turn had is behind us: heard to its end, or cleared. `heard_ms` of `audio_ms` were heard."""
+
+    turn: int
+    audio_ms: int
+    heard_ms: int
+    cleared: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutEmpty:
+    """Nothing is queued here and, as far as marks and the clock tell, nothing is unheard at Twilio."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutResumed:
+    """Audio goes to Twilio again after `PlayoutEmpty`."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A function has run, or failed: `result` says either in words the model understands."""
+
+    attempt: int
+    call_id: str
+    name: str
+    result: dict[str, Any]
+    ends_call: bool
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSpoke:
+    """The local detector heard the caller begin."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerPaused:
+    """The local detector heard the caller end; `ended_s` is when the last sound was, in the loop's clock."""
+
+    ended_s: float
+    speech_ms: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """The stream is over from Twilio's side: `stop`, or the socket is closed."""
+
+    how: str  # "stop" or "closed"
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """DTMF."""
+
+    digit: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFault:
+    """Something on Twilio's wire that should not be there. Counted, logged once a kind, never fatal."""
+
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSilent:
+    """Twilio has sent nothing for `silence_s`: the stream is dead although its socket is open."""
+
+    silence_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSilent:
+    """The model's socket has shown no sign of life, pongs included, for `silence_s`."""
+
+    attempt: int
+    silence_s: float
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The heartbeat's tick: the moment for the periodic log line."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer that a state asked for."""
+
+    name: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrainRequested:
+    """The process is going to stop."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExited:
+    """A child actor has ended; `error` names the fault when it crashed."""
+
+    child: Child
+    attempt: int  # the session's number for GeminiSession, else 0
+    error: str | None
+    at_s: float
+
+
+CallMessage = (
+    StreamStarted
+    | SessionReady
+    | SessionLost
+    | HandleRenewed
+    | GoAway
+    | TurnStarted
+    | TurnAudible
+    | TurnGenerated
+    | TurnCompleted
+    | ModelInterrupted
+    | ModelUsage
+    | Transcribed
+    | ToolCalled
+    | ToolsCancelled
+    | ToolFinished
+    | TurnSpeaking
+    | TurnFirstHeard
+    | TurnPlayed
+    | PlayoutEmpty
+    | PlayoutResumed
+    | CallerSpoke
+    | CallerPaused
+    | CallerGone
+    | KeyPressed
+    | StreamFault
+    | StreamSilent
+    | ModelSilent
+    | Beat
+    | TimerFired
+    | DrainRequested
+    | ChildExited
+)
+
+
+# --- to Transcoder -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAudio:
+    """A chunk of the caller: mu-law, 8 kHz, any length."""
+
+    mulaw: bytes
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAudio:
+    """A chunk of the model's turn: s16le mono at `rate_hz`, any length, odd bytes included."""
+
+    turn: int
+    pcm: bytes
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAudioEnded:
+    """The turn has no more audio: flush what the converter holds."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropTurns:
+    """Forget all audio of turns up to and including `through_turn`."""
+
+    through_turn: int
+
+
+TranscoderMessage = CallerAudio | ModelAudio | ModelAudioEnded | DropTurns
+
+
+# --- to TwilioIO -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlayFrames:
+    """Whole 20 ms frames of a turn: mu-law, 8 kHz, a multiple of 160 bytes."""
+
+    turn: int
+    mulaw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """All frames of the turn have been handed over: mark its end."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayComfort:
+    """A short soft sound, so that the caller knows the line is alive. Belongs to no turn; not played over speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearPlayback:
+    """Drop everything unheard of turns up to `through_turn`, here and at Twilio."""
+
+    through_turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Close the WebSocket."""
+
+    code: int
+    reason: str
+
+
+TwilioIOMessage = PlayFrames | PlayEnded | PlayComfort | ClearPlayback | CloseStream
+
+
+# --- to GeminiSession --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SayText:
+    """Give the model a text as the user's turn: the greeting's request, a nudge, a pressed key."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTool:
+    """The result of a function for the model."""
+
+    call_id: str
+    name: str
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EndSpeech:
+    """The caller's stream pauses: `audioStreamEnd`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendSilence:
+    """Keep an idle session alive with `duration_ms` of zero samples; never beside live speech."""
+
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLink:
+    """Send a WebSocket ping; its pong is a sign of life."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSession:
+    """End the session in order; what was given to it before is sent first."""
+
+
+GeminiSessionMessage = SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink | CloseSession
+
+
+# --- to Heartbeat ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The session to watch from now on; None while there is none."""
+
+    attempt: int | None
+
+
+HeartbeatMessage = Watch

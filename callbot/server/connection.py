@@ -1,0 +1,98 @@
+"""A WebSocket connection that reads Hypercorn's events directly, in place of Quart's second task and queue.
+
+Stock Quart cancels a handler as soon as the peer's close has been read, so Twilio's `stop` is lost when the close follows
+at once, and its own queue has no limit. Here every message before the close is delivered in order, then `receive` raises
+`MediaDisconnected`; nobody is cancelled, so clean-up runs to its end; a flood stops at Hypercorn's ten messages and then at
+TCP. Two duties follow: some task should always be in `receive` (a disconnect is noticed only there), and the route must
+catch `MediaDisconnected`. Two private helpers of Quart 0.23 are used; the tests hold each sentence of this paragraph.
+"""
+
+import asyncio
+import contextlib
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart.asgi import ASGIWebsocketConnection, _convert_os_error
+from quart.wrappers import Websocket
+from quart.wrappers.base import ClientDisconnectedError
+
+READ_OUT_S = 0.5  # a peer that is well answers a close within a round trip
+DISCARD_S = 1.0  # more than Hypercorn needs to finish the 64 KiB that it is reading when the socket closes
+SETTLED_S = 0.1  # after the disconnect only what is left of those 64 KiB can come, without a pause
+
+
+class MediaDisconnected(ClientDisconnectedError):
+    """The peer is gone; raised by `receive`, after every message it had sent."""
+
+
+class DirectBuffer:
+    """In place of Quart's queue: order and back-pressure are the server's own."""
+
+    def __init__(self, receive: ASGIReceiveCallable) -> None:
+        self._receive = receive
+        self.gone = False
+
+    async def get(self) -> str | bytes:
+        """The next message; raises `MediaDisconnected` once there is no more."""
+        if self.gone:
+            raise MediaDisconnected
+        event = await self._receive()
+        while event["type"] == "websocket.connect":
+            event = await self._receive()
+        if event["type"] != "websocket.receive":
+            self.gone = True
+            raise MediaDisconnected
+        text = event.get("text")
+        return (event.get("bytes") or b"") if text is None else text
+
+    async def discard(self) -> None:
+        """Read on after the end, so that Hypercorn can put its last events into a queue that was full."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_S):
+                while True:
+                    async with asyncio.timeout(SETTLED_S if self.gone else None):
+                        event = await self._receive()
+                    self.gone = self.gone or event["type"] == "websocket.disconnect"
+
+
+class MediaWebsocket(Websocket):
+    """Quart's WebSocket without what it does for each message: a yield, new headers, another accept, a signal."""
+
+    async def receive(self) -> str | bytes:
+        """The next message. The route has accepted before."""
+        return await self.buffer.get()
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message. To a peer that is gone Hypercorn drops it silently."""
+        await self._send(message)
+
+
+class DirectConnection(ASGIWebsocketConnection):
+    """One WebSocket connection, in one task."""
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Run the route, then read what the peer still sends."""
+        send = _convert_os_error(send)
+        websocket = self._create_websocket_from_scope(send)
+        buffer = DirectBuffer(receive)
+        websocket.buffer = buffer  # type: ignore[assignment]
+        try:
+            await self.handle_websocket(websocket, send)
+        finally:
+            if self._accepted:
+                await self._read_out(buffer)
+
+    async def send_data(self, send: ASGISendCallable, data: str | bytes) -> None:
+        """Send without Quart's signal for each message."""
+        text, binary = (data, None) if isinstance(data, str) else (None, data)
+        await send({"type": "websocket.send", "bytes": binary, "text": text})
+
+    async def _read_out(self, buffer: DirectBuffer) -> None:
+        """Never return with Hypercorn's queue full: it would wait for ever to put the disconnect into it."""
+        try:
+            with contextlib.suppress(ClientDisconnectedError, TimeoutError):
+                async with asyncio.timeout(READ_OUT_S):
+                    while True:
+                        await buffer.get()
+        finally:
+            if not buffer.gone:
+                self.app.add_background_task(buffer.discard)

@@ -1,0 +1,57 @@
+"""How much of something may come in a time: messages of a stream, calls of a caller."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+MINUTE_S = 60.0
+MAX_CALLERS = 10_000  # callers remembered for a minute; the oldest is forgotten first
+
+
+class TokenBucket:
+    """Lets `rate_per_s` through for ever, and at once what `burst` allows after a pause."""
+
+    __slots__ = ("_at_s", "_burst", "_clock", "_left", "_rate_per_s")
+
+    def __init__(self, rate_per_s: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = burst
+        self._left = burst
+        self._clock = clock
+        self._at_s = clock()
+
+    def take(self) -> bool:
+        """Whether one more may pass now."""
+        now_s = self._clock()
+        self._left = min(self._burst, self._left + (now_s - self._at_s) * self._rate_per_s)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class CallerRate:
+    """Calls of one caller in any minute. A repeated webhook of a call counts once; callers without a number count as one."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic, *, max_callers: int = MAX_CALLERS) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._max_callers = max_callers
+        self._recent: OrderedDict[str, deque[tuple[float, str]]] = OrderedDict()
+
+    def admit(self, caller: str, call_sid: str) -> bool:
+        """Whether this call may come in; counts it when it may."""
+        now_s = self._clock()
+        calls = self._recent.setdefault(caller, deque())
+        self._recent.move_to_end(caller)
+        while len(self._recent) > self._max_callers:
+            self._recent.popitem(last=False)
+        while calls and now_s - calls[0][0] >= MINUTE_S:
+            calls.popleft()
+        if any(known == call_sid for _, known in calls):
+            return True
+        if len(calls) >= self._per_minute:
+            return False
+        calls.append((now_s, call_sid))
+        return True

@@ -1,0 +1,102 @@
+"""The `StreamSocket` that a call is given: a Quart WebSocket with the limits that hold for everybody.
+
+One task reads, any task sends or closes. A message that is too large or one too many ends the stream with its close code
+(RFC 6455, 7.4.1), is counted and logged; the reader then sees `StreamClosed` like after any other end.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from callbot.actors.ports import StreamClosed
+from callbot.server.connection import MediaDisconnected, MediaWebsocket
+from callbot.server.limits import TokenBucket
+
+POLICY_VIOLATION = 1008
+TOO_BIG = 1009
+
+# A clump after a stall is lawful: 10 s of a dead path are 500 messages at once, four times 250 leave room for twice that.
+BURST_S = 4.0
+SEND_STALL_S = 10.0  # the peer has read nothing although 4 MiB, minutes of audio, lie in the buffers before a send waits
+CLOSE_S = 1.0  # a close waits behind a send that stalls; then the connection is dropped without it
+
+
+class QuartStreamSocket:
+    """One accepted Media Streams WebSocket. `on_refused` is told the reason when a limit ends the stream."""
+
+    def __init__(
+        self,
+        websocket: MediaWebsocket,
+        *,
+        max_message_bytes: int,
+        max_messages_per_s: float,
+        on_refused: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._websocket = websocket
+        self._max_message_bytes = max_message_bytes
+        self._bucket = TokenBucket(max_messages_per_s, max_messages_per_s * BURST_S, clock)
+        self._on_refused = on_refused
+        self._reading: asyncio.Timeout | None = None
+        self._gone = False
+        self._closed = False
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises `StreamClosed` after the last one."""
+        if self._gone:
+            raise StreamClosed
+        try:
+            async with asyncio.timeout(None) as self._reading:  # without a limit; `cut` sets one
+                message: str | bytes = await self._websocket.receive()
+        except (MediaDisconnected, TimeoutError):
+            self._gone = True
+            raise StreamClosed from None
+        finally:
+            self._reading = None
+        if _size(message) > self._max_message_bytes:
+            await self._refuse("oversize", TOO_BIG)
+        if not self._bucket.take():
+            await self._refuse("flood", POLICY_VIOLATION)
+        return message
+
+    async def send(self, message: str) -> None:
+        """Send one text message; raises `StreamClosed` when the socket is closed or its peer reads nothing any more."""
+        if self._gone or self._closed:
+            raise StreamClosed
+        try:
+            async with asyncio.timeout(SEND_STALL_S):
+                await self._websocket.send(message)
+        except (MediaDisconnected, TimeoutError):
+            self.cut()
+            raise StreamClosed from None
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket; a second call does nothing. The peer's answer shows as the end of `receive`."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._gone:
+            return
+        with contextlib.suppress(MediaDisconnected, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._websocket.close(code, reason)
+
+    def cut(self) -> None:
+        """Treat the peer as gone: a `receive` that waits now, or comes later, raises `StreamClosed`."""
+        self._gone = True
+        if self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
+
+    async def _refuse(self, reason: str, code: int) -> None:
+        self._on_refused(reason)
+        await self.close(code, reason)
+        self._gone = True
+        raise StreamClosed
+
+
+def _size(message: str | bytes) -> int:
+    """In bytes as they came; Hypercorn counts text in characters."""
+    if isinstance(message, str) and not message.isascii():
+        return len(message.encode("utf-8", "surrogatepass"))
+    return len(message)

@@ -1,0 +1,72 @@
+"""The WebSocket route: admit the stream, carry its call, close the socket whatever happens."""
+
+import asyncio
+
+from quart import Response
+from werkzeug.datastructures import Headers
+
+from callbot.actors.ports import StreamClosed
+from callbot.messages import StreamStarted
+from callbot.server.admission import StreamRefused, admit, check_handshake
+from callbot.server.connection import MediaWebsocket
+from callbot.server.services import ServerServices
+from callbot.server.socket import QuartStreamSocket
+
+NORMAL = 1000
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+
+
+async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> Response | None:
+    """Serve one WebSocket to its end. A response refuses the handshake; None says that the socket was accepted."""
+    path, query = raw_target(websocket.scope["raw_path"], websocket.scope["query_string"])
+    refused = check_handshake(services, list(websocket.scope["headers"]), path, query)
+    if refused is not None:
+        services.note_refusal("stream", refused.reason, status=refused.status)
+        return Response(b"", refused.status, Headers())
+
+    def note_limit(reason: str) -> None:
+        services.note_refusal("stream", reason, **({"call_sid": started.call_sid} if started else {}))
+
+    started: StreamStarted | None = None
+    socket = QuartStreamSocket(
+        websocket,
+        max_message_bytes=services.settings.max_message_bytes,
+        max_messages_per_s=services.settings.max_messages_per_s,
+        on_refused=note_limit,
+        clock=services.clock,
+    )
+    try:
+        with services.registry.waiting():
+            await websocket.accept()
+            started = await admit(services, socket)
+        await _carry_call(services, started, socket)
+    except StreamRefused as refusal:
+        services.note_refusal("stream", refusal.reason, **refusal.context)
+        await socket.close(refusal.code, refusal.reason)
+    except StreamClosed:
+        services.log.info("stream.closed", reason="before_start")
+    except asyncio.CancelledError:
+        await socket.close(GOING_AWAY, "going away")
+        raise
+    return None
+
+
+async def _carry_call(services: ServerServices, started: StreamStarted, socket: QuartStreamSocket) -> None:
+    """Run the call. Its crash is its own: logged with what identifies it, counted, the socket closed with 1011."""
+    log = services.log.bind(call_sid=started.call_sid, stream_sid=started.stream_sid)
+    try:
+        handle = services.call_factory(started, socket)
+        with services.registry.carrying(started, socket, handle):
+            await handle.run()
+    except Exception:  # the one place where a call's fault stops, so that it touches no other call
+        services.metrics.crashes.inc()
+        log.exception("call.crashed", attempt=started.attempt)
+        await socket.close(INTERNAL_ERROR, "internal error")
+    else:
+        await socket.close(NORMAL, "")
+
+
+def raw_target(path: bytes, query: bytes) -> tuple[str, str]:
+    """The path and query as they came, undecoded: what Twilio has signed."""
+    return path.decode("latin-1"), query.decode("latin-1")

@@ -1,0 +1,257 @@
+"""The settings of one process: read once from the environment (and a `.env` file), frozen, passed down.
+
+Nobody else in callbot reads the environment. Names without a prefix are those that Cloud Run, Twilio and Google already
+use; callbot's own begin with `CALLBOT_`. Secrets are `SecretStr`, so no repr, log line or traceback shows them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Converter = Literal["sinc_fastest", "sinc_medium", "sinc_best"]
+Sensitivity = Literal["default", "low", "high"]
+
+DEFAULT_PROMPT = """\
+You are the voice of a small company's telephone line. You are an AI assistant and say so when asked.
+You are on a telephone: speak in short, natural sentences, one thought at a time, and never use lists, symbols or markup.
+Say numbers digit by digit and repeat back anything the caller will want to be sure of.
+If you did not catch something, say so and ask again. If the caller interrupts you, stop and listen to the new request.
+Answer in the caller's language. When the caller says goodbye, say goodbye in one short sentence."""
+
+DEFAULT_GREETING = (
+    "The call has just been answered. Greet the caller in one short sentence, say that you are an AI assistant, "
+    "and ask how you can help."
+)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; every sentence says what to set."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _plain(*names: str) -> Any:
+    """A setting read from exactly these environment names, without callbot's prefix."""
+    return AliasChoices(*names)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Times in seconds or milliseconds as the name says, audio rates in Hz."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CALLBOT_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+    )
+
+    # --- the service ---------------------------------------------------------------------------------------------------
+    port: int = Field(8080, ge=0, le=65535, validation_alias=_plain("PORT"))
+    service_url: Annotated[tuple[str, ...], NoDecode] = Field((), validation_alias=_plain("SERVICE_URL"))
+    host: str = "0.0.0.0"
+    k_service: str = Field("", validation_alias=_plain("K_SERVICE"))
+    k_revision: str = Field("", validation_alias=_plain("K_REVISION"))
+    insecure: bool = False
+    redis_url: SecretStr | None = Field(None, validation_alias=_plain("REDIS_URL"))
+    metrics_token: SecretStr | None = None
+
+    # --- Twilio --------------------------------------------------------------------------------------------------------
+    twilio_account_sid: str = Field("", validation_alias=_plain("TWILIO_ACCOUNT_SID"))
+    twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias=_plain("TWILIO_AUTH_TOKEN"))
+    allow_callers: Annotated[tuple[str, ...], NoDecode] = ()
+    deny_callers: Annotated[tuple[str, ...], NoDecode] = ()
+    fallback_number: str = ""
+    apology: str = "I am sorry, I cannot continue this conversation right now. Please call again later. Goodbye."
+    apology_language: str = "en-US"
+    busy_message: str = "All lines are busy right now. Please call again in a few minutes."
+
+    # --- the model -----------------------------------------------------------------------------------------------------
+    gemini_api_key: SecretStr | None = Field(None, validation_alias=_plain("GEMINI_API_KEY", "GOOGLE_API_KEY"))
+    use_vertexai: bool = Field(
+        default=False, validation_alias=_plain("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
+    )
+    google_cloud_project: str = Field("", validation_alias=_plain("GOOGLE_CLOUD_PROJECT"))
+    # Live models answer on regions only, never on "global" (Vertex "start and manage live sessions").
+    google_cloud_location: str = Field("us-central1", validation_alias=_plain("GOOGLE_CLOUD_LOCATION"))
+    model: str = Field("gemini-3.8-live", validation_alias=_plain("GOOGLE_GENAI_MODEL"))
+    fallback_models: Annotated[tuple[str, ...], NoDecode] = ()
+    # v1beta is the version that every report of a working Live session names; the SDK's own default is v1 since 3.0.
+    api_version: str = Field("", validation_alias=_plain("GOOGLE_GENAI_API_VERSION"))
+    gemini_base_url: str = Field("", validation_alias=_plain("GOOGLE_GEMINI_BASE_URL"))
+    vertex_base_url: str = Field("", validation_alias=_plain("GOOGLE_VERTEX_BASE_URL"))
+    vertex_access_token: SecretStr | None = None
+    ssl_cert_file: str = Field("", validation_alias=_plain("SSL_CERT_FILE"))
+    model_codec: Literal["direct", "sdk"] = "direct"
+    prompt: str = DEFAULT_PROMPT
+    prompt_file: Path | None = None
+    greeting: str = DEFAULT_GREETING
+    voice: str = ""
+    language: str = ""
+    temperature: float | None = Field(None, ge=0, le=2)
+    vad_start_sensitivity: Sensitivity = "low"  # a phone line's noise starts turns at "high" (gemini-live facts 2.2)
+    vad_end_sensitivity: Sensitivity = "default"
+    vad_prefix_padding_ms: int = Field(20, ge=0, le=2000)
+    vad_silence_ms: int = Field(500, ge=0, le=5000)  # 300 to 800 suits a telephone (gemini-live facts 2.2)
+    compression_trigger_tokens: int = Field(25_600, ge=0)  # 0 leaves compression out; about 13 min of audio at 32 tok/s
+    compression_target_tokens: int = Field(12_800, ge=0)
+
+    # --- the audio path ------------------------------------------------------------------------------------------------
+    upsampler: Converter = "sinc_medium"
+    downsampler: Converter = "sinc_medium"
+    playout_lead_ms: int = Field(400, ge=40, le=5000)  # how far ahead of what the caller hears Twilio is filled
+    playout_queue_s: float = Field(120.0, ge=1, le=600)  # the longest answer kept in a call; 60 s is 0.5 MB of mu-law
+    mark_every_ms: int = Field(500, ge=100, le=5000)
+    backlog_s: float = Field(30.0, ge=1, le=120)  # the caller's words kept while there is no session
+    uplink_max_message_ms: int = Field(100, ge=20, le=1000)
+
+    # --- time limits of a call -----------------------------------------------------------------------------------------
+    start_timeout_s: float = Field(5.0, gt=0, le=60)
+    connect_timeout_s: float = Field(10.0, gt=0, le=60)
+    unreachable_s: float = Field(12.0, gt=0, le=120)  # no model for so long: apologise and end
+    greeting_timeout_s: float = Field(12.0, gt=0, le=120)
+    reconnect_backoff_ms: int = Field(250, ge=0, le=10_000)
+    reconnect_backoff_max_ms: int = Field(4_000, ge=0, le=60_000)
+    comfort_after_s: float = Field(3.0, gt=0, le=60)
+    first_audio_s: float = Field(7.0, gt=0, le=60)  # 5 to 8 s after the caller has finished (gemini-live facts 4.8)
+    turn_gap_s: float = Field(4.0, gt=0, le=60)  # silence inside a turn, nothing left to play (same section)
+    turn_complete_s: float = Field(30.0, gt=0, le=300)
+    max_session_s: float = Field(540.0, ge=0)  # planned rotation before the ten-minute connection limit; 0 is never
+    go_away_margin_s: float = Field(2.0, ge=0, le=30)
+    max_call_s: float = Field(3300.0, gt=0, le=86_400)  # under Cloud Run's 3600 s request limit
+    caller_silence_s: float = Field(120.0, ge=0)  # nobody speaks at all: 0 is never
+    twilio_silence_s: float = Field(10.0, gt=0, le=120)
+    model_silence_s: float = Field(60.0, gt=0, le=600)  # Google's pongs were seen 8 to 30 s late on healthy calls
+    model_probe_s: float = Field(20.0, gt=0, le=300)
+    keepalive_s: float = Field(5.0, gt=0, le=60)
+    farewell_s: float = Field(10.0, gt=0, le=120)
+    drain_s: float = Field(7.0, gt=0, le=3600)  # Cloud Run kills 10 s after SIGTERM
+    progress_s: float = Field(10.0, gt=0, le=600)
+
+    # --- admission -----------------------------------------------------------------------------------------------------
+    max_calls: int = Field(30, ge=1, le=10_000)
+    max_calls_per_caller_per_minute: int = Field(10, ge=1)
+    max_unauthenticated_sockets: int = Field(64, ge=1)
+    max_message_bytes: int = Field(65_536, ge=4096)
+    max_form_bytes: int = Field(65_536, ge=4096)
+    max_messages_per_s: int = Field(250, ge=60)  # 50 a second is a healthy stream; a clump after a stall is several times that
+    token_ttl_s: float = Field(60.0, gt=0, le=600)
+    stream_attempts: int = Field(3, ge=1, le=10)
+    prewarm: bool = True
+    prewarm_s: float = Field(10.0, gt=0, le=60)
+    max_prewarmed: int = Field(8, ge=0, le=1000)
+
+    # --- logs ----------------------------------------------------------------------------------------------------------
+    log_format: Literal["json", "console"] = Field("json", validation_alias=_plain("LOG_FORMAT"))
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias=_plain("LOG_LEVEL"))
+    log_transcripts: bool = False
+
+    @field_validator("service_url", "twilio_auth_token", "allow_callers", "deny_callers", "fallback_models", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("service_url")
+    @classmethod
+    def _public_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(text) for text in origins)
+
+    @field_validator("prompt_file")
+    @classmethod
+    def _prompt_file_is_there(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        return path
+
+    @model_validator(mode="after")
+    def _waits_fit(self) -> Self:
+        if self.reconnect_backoff_max_ms < self.reconnect_backoff_ms:
+            raise ValueError("CALLBOT_RECONNECT_BACKOFF_MAX_MS is under CALLBOT_RECONNECT_BACKOFF_MS")
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """The first public origin, without a trailing slash; empty when none is set."""
+        return self.service_url[0] if self.service_url else ""
+
+    @property
+    def stream_url(self) -> str:
+        """The `wss` address that Twilio is told to open, made from SERVICE_URL alone."""
+        return self.public_url.replace("https://", "wss://", 1).replace("http://", "ws://", 1) + "/ws/twilio"
+
+    @property
+    def backend(self) -> Literal["gemini", "vertex"]:
+        """Which of Google's two services is used."""
+        return "vertex" if self.use_vertexai else "gemini"
+
+    @property
+    def system_instruction(self) -> str:
+        """The prompt: the file's text when a file is named, else the setting's, else the persona that ships."""
+        if self.prompt_file is not None:
+            return self.prompt_file.read_text(encoding="utf-8").strip()
+        return self.prompt
+
+
+def _origin(text: str) -> str:
+    """A public origin in the form that Twilio signs: scheme, host in lower case, no path."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError(f"{text!r} is no origin; write it as https://bot.example")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
+        raise ValueError(f"{text!r} has more than an origin; write it as https://{parts.hostname}")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; raises `SettingsError` with one sentence for each value that cannot be used."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError([_sentence(problem) for problem in error.errors()]) from None
+
+
+def _sentence(problem: Any) -> str:
+    where = str(problem["loc"][0]) if problem["loc"] else ""
+    why = str(problem["msg"]).removeprefix("Value error, ")
+    if not where:
+        return why
+    field = Settings.model_fields.get(where)
+    name = where if where.isupper() else f"CALLBOT_{where.upper()}"
+    if field is not None and isinstance(field.validation_alias, AliasChoices):
+        name = str(field.validation_alias.choices[0])
+    return f"{name}: {why[0].lower()}{why[1:]}"
+
+
+def serving_problems(settings: Settings) -> list[str]:
+    """What keeps `callbot serve` from starting safely; empty when nothing does. Each sentence says what to set."""
+    problems = []
+    if settings.insecure and settings.k_service:
+        problems.append("CALLBOT_INSECURE is set on Cloud Run: remove it, and set TWILIO_AUTH_TOKEN and SERVICE_URL.")
+    if not settings.insecure:
+        if not settings.twilio_auth_token:
+            problems.append("TWILIO_AUTH_TOKEN is not set: without it callbot cannot tell Twilio from a stranger.")
+        if not settings.service_url:
+            problems.append("SERVICE_URL is not set: give the public address, such as https://bot.example.")
+        elif not all(origin.startswith("https://") for origin in settings.service_url):
+            problems.append("SERVICE_URL must begin with https://: Twilio streams to wss addresses only.")
+    if settings.use_vertexai:
+        if not settings.google_cloud_project:
+            problems.append("GOOGLE_CLOUD_PROJECT is not set: Vertex needs it (or set GEMINI_API_KEY instead).")
+    elif settings.gemini_api_key is None:
+        problems.append("GEMINI_API_KEY is not set (or set GOOGLE_GENAI_USE_VERTEXAI=1 and GOOGLE_CLOUD_PROJECT).")
+    return problems

@@ -1,0 +1,258 @@
+"""The caller's side of a session: reading client messages and noticing when somebody speaks."""
+
+import binascii
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import audioop
+
+from . import messages
+from .brains import Prompt
+from .casing import normalise
+from .clock import CallerClock
+from .records import Received
+from .setup import INVALID_ARGUMENT
+from .triggers import CallerAudio, OnSpeech, OnSpeechEnd, OnText, OnToolResponse
+from .vad import RATE_HZ, EnergyVad, SpeechEnded, SpeechStarted, VadEvent
+
+if TYPE_CHECKING:
+    from .session import LiveSession
+
+_BYTES_PER_MS = RATE_HZ * 2 // 1000
+_KINDS = frozenset({"realtimeInput", "clientContent", "toolResponse", "contextUpdate"})
+_TYPES: dict[str, tuple[type, ...]] = {
+    "audio": (dict,),
+    "video": (dict,),
+    "mediaChunks": (list,),
+    "text": (str,),
+}
+
+
+class InvalidMessageError(Exception):
+    """A client message the service would close for, with 1007."""
+
+
+@lru_cache(maxsize=64)
+def _rate_of(mime_type: str) -> int | None:
+    """Return the rate of a PCM mime type; 16 kHz if it names none, None for anything that is not PCM."""
+    if not mime_type.startswith("audio/pcm"):
+        return None
+    rate = re.search(r"rate=(\d+)", mime_type)
+    return int(rate[1]) if rate and int(rate[1]) > 0 else RATE_HZ
+
+
+def _is_well_typed(kind: str, value: object) -> bool:
+    return isinstance(value, _TYPES.get(kind, (object,)))
+
+
+class Listener:
+    """Takes client messages one by one, in order."""
+
+    def __init__(self, session: "LiveSession") -> None:
+        self._session = session
+        self._options = session.server.options
+        asked = session.asked
+        self._manual = asked.vad.disabled
+        self._scripted = self._options.listening == "scripted"
+        self._vad = EnergyVad(asked.vad)
+        self._activity: bytearray | None = None  # the utterance between activityStart and activityEnd
+        self._history_open = asked.history_first
+        self._odd = b""  # half a sample
+        self._rate_state: Any = None
+        self._rate_hz = RATE_HZ
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether the caller is in the middle of an utterance."""
+        return self._vad.speaking or self._activity is not None
+
+    async def take(self, decoded: Any) -> None:
+        """Handle one decoded client message.
+
+        Raises:
+            InvalidMessageError: the service would close the connection for it.
+        """
+        if not isinstance(decoded, dict):
+            raise InvalidMessageError(INVALID_ARGUMENT)
+        realtime = decoded.get("realtime_input") or decoded.get("realtimeInput")
+        # Audio is nearly everything that comes: it takes no detour through the normaliser.
+        if isinstance(realtime, dict) and len(decoded) == 1 and isinstance(realtime.get("audio"), dict):
+            await self._audio(realtime["audio"])
+            return
+        message = normalise(decoded)
+        well_formed = all(isinstance(body, dict) for body in message.values())
+        if not message or not message.keys() <= _KINDS or not well_formed:
+            raise InvalidMessageError(INVALID_ARGUMENT)
+        for kind, body in message.items():
+            match kind:
+                case "realtimeInput":
+                    await self._realtime(body)
+                case "clientContent":
+                    await self._content(body)
+                case "toolResponse":
+                    await self._tools(body)
+                case _:
+                    self._note("contextUpdate", body)
+                    self._session.context_updates.append(body)
+
+    def _note(self, kind: str, body: Any) -> None:
+        session = self._session
+        session.received.append(Received(session.messages_received, kind, body, session.server.clock.now()))
+
+    # ---- realtimeInput -------------------------------------------------------------------------------------
+
+    async def _realtime(self, body: dict[str, Any]) -> None:
+        for kind, value in body.items():
+            if not _is_well_typed(kind, value):
+                raise InvalidMessageError(INVALID_ARGUMENT)
+            match kind:
+                case "audio":
+                    await self._audio(value)
+                case "mediaChunks":  # how older clients send audio and pictures
+                    for blob in value:
+                        if str(blob.get("mimeType", "")).startswith("audio/"):
+                            await self._audio(blob)
+                        else:
+                            self._note("video", {"mimeType": blob.get("mimeType")})
+                case "video":
+                    self._note("video", {"mimeType": value.get("mimeType")})
+                case "text":
+                    await self._text(str(value))
+                case "audioStreamEnd":
+                    self._note(kind, value)
+                    await self._heard(self._vad.flush())
+                case "activityStart":
+                    await self._activity_start()
+                case "activityEnd":
+                    await self._activity_end()
+                case _:
+                    raise InvalidMessageError(INVALID_ARGUMENT)
+
+    async def _audio(self, blob: Mapping[str, Any]) -> None:
+        session = self._session
+        rate_hz = _rate_of(str(blob.get("mime_type") or blob.get("mimeType") or ""))
+        try:
+            pcm = messages.decode_audio(str(blob.get("data", "")))
+        except (binascii.Error, ValueError) as exc:
+            raise InvalidMessageError(INVALID_ARGUMENT) from exc
+        if rate_hz is None:
+            session.silent_failures += 1  # the service says nothing to a wrong format
+            return
+        session.rates_hz.add(rate_hz)
+        if self._options.record_audio:
+            self._note("audio", {"bytes": len(pcm), "rate_hz": rate_hz})
+        pcm = self._whole_samples(pcm, rate_hz)
+        session.samples += len(pcm) // 2
+        if self._options.record_audio:
+            session.pcm += pcm
+        if self._activity is not None:
+            self._activity += pcm
+        elif not (self._manual or self._scripted):
+            await self._heard(self._vad.feed(pcm))
+        await session.faults.at(CallerAudio, ms=session.samples * 1000 / RATE_HZ)
+        if isinstance(session.clock, CallerClock):
+            await session.clock.advance(len(pcm) / 2 / RATE_HZ)
+
+    def _whole_samples(self, pcm: bytes, rate_hz: int) -> bytes:
+        if self._odd or len(pcm) % 2:
+            pcm = self._odd + pcm
+            cut = len(pcm) - len(pcm) % 2
+            pcm, self._odd = pcm[:cut], pcm[cut:]
+        if rate_hz == RATE_HZ:
+            return pcm
+        if rate_hz != self._rate_hz:
+            self._rate_hz, self._rate_state = rate_hz, None
+        converted, self._rate_state = audioop.ratecv(pcm, 2, 1, rate_hz, RATE_HZ, self._rate_state)
+        return converted
+
+    async def _text(self, text: str) -> None:
+        session = self._session
+        self._note("text", text)
+        await session.faults.at(OnText)
+        session.thaw_for_text()
+        session.conversation.transcript.append(("user", text))
+        if session.turns_taken.is_heard and session.asked.interrupts:
+            await session.turns_taken.interrupt()
+        session.turns_taken.ask(Prompt("text", text=text))
+
+    # ---- speech --------------------------------------------------------------------------------------------
+
+    async def _heard(self, events: list[VadEvent]) -> None:
+        for event in events:
+            match event:
+                case SpeechStarted(at_ms):
+                    await self.speech_started(at_ms)
+                case SpeechEnded(_, end_ms, pcm):
+                    await self.speech_ended(pcm, end_ms)
+
+    async def speech_started(self, at_ms: float) -> None:
+        """The caller has begun to speak: interrupt what is being said."""
+        session = self._session
+        await self._signal("ACTIVITY_START", at_ms)
+        await session.faults.at(OnSpeech)
+        if session.asked.interrupts:
+            session.turns_taken.drop_waiting()
+            if session.turns_taken.is_heard:
+                await session.turns_taken.interrupt()
+
+    async def speech_ended(self, pcm: bytes, at_ms: float) -> None:
+        """The caller has finished an utterance (16 kHz): answer it."""
+        session = self._session
+        await self._signal("ACTIVITY_END", at_ms)
+        await session.faults.at(OnSpeechEnd)
+        heard = f"caller spoke for {len(pcm) // _BYTES_PER_MS} milliseconds"
+        session.conversation.transcript.append(("user", heard))
+        if not session.turns_taken.ask(Prompt("audio", pcm=pcm), heard):
+            session.turns_taken.start_next()
+
+    async def _signal(self, kind: str, at_ms: float) -> None:
+        if self._session.asked.explicit_vad:
+            body = {"voiceActivity": {"type": kind, "audioOffset": f"{at_ms / 1000:g}s"}}
+            await self._session.outbox.send("voiceActivity", messages.encode(body))
+
+    async def _activity_start(self) -> None:
+        self._note("activityStart", {})
+        if not self._manual:
+            raise InvalidMessageError(INVALID_ARGUMENT)
+        self._activity = bytearray()
+        await self.speech_started(self._session.samples * 1000 / RATE_HZ)
+
+    async def _activity_end(self) -> None:
+        self._note("activityEnd", {})
+        if not self._manual:
+            raise InvalidMessageError(INVALID_ARGUMENT)
+        if self._activity is not None:
+            pcm, self._activity = bytes(self._activity), None
+            await self.speech_ended(pcm, self._session.samples * 1000 / RATE_HZ)
+
+    # ---- clientContent, toolResponse -----------------------------------------------------------------------
+
+    async def _content(self, body: Mapping[str, Any]) -> None:
+        session = self._session
+        self._note("clientContent", body)
+        turns, complete = list(body.get("turns") or []), bool(body.get("turnComplete"))
+        session.conversation.history += turns
+        if self._history_open:  # seeding: the server takes history until turnComplete and does not answer
+            self._history_open = not complete
+            return
+        if not complete:
+            return  # the server waits for the rest
+        if session.asked.family != "3.1" and session.turns_taken.is_heard:
+            await session.turns_taken.interrupt()
+        starts = self._options.content_starts_turn
+        if starts is None:
+            starts = session.asked.family == "2.5"
+        if starts:
+            text = " ".join(str(part["text"]) for turn in turns for part in turn.get("parts") or [] if "text" in part)
+            session.turns_taken.ask(Prompt("content", text=text))
+
+    async def _tools(self, body: Mapping[str, Any]) -> None:
+        session = self._session
+        self._note("toolResponse", body)
+        for response in body.get("functionResponses") or []:
+            session.tool_responses.append(response)
+            if not await session.turns_taken.respond(response):
+                session.stray_tool_responses.append(response)
+        await session.faults.at(OnToolResponse)

@@ -1,0 +1,66 @@
+"""The carrier: places calls to an app, several at once, and lets the API act on them."""
+
+import random
+from collections.abc import Sequence
+
+from callbot.simulators.twilio.call import Call
+from callbot.simulators.twilio.clock import Clock, MonotonicClock
+from callbot.simulators.twilio.faults import Fault
+from callbot.simulators.twilio.line import LineModel
+from callbot.simulators.twilio.options import Addresses, CarrierOptions
+from callbot.simulators.twilio.report import CallReport
+from callbot.simulators.twilio.script import Script
+
+
+class Carrier:
+    """Twilio, for one account and one number.
+
+    With `options.seed` set, sids, delays and noise repeat from run to run, call by call in the order in which
+    the calls are placed.
+    """
+
+    def __init__(self, options: CarrierOptions, clock: Clock | None = None) -> None:
+        self.options = options
+        self._clock = clock or MonotonicClock()
+        self._addresses = Addresses(options)
+        self._seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
+        self._placed = 0
+        self._calls: dict[str, Call] = {}
+
+    async def call(
+        self,
+        script: Script,
+        *,
+        from_number: str = "+14158675310",
+        to_number: str = "+18005551212",
+        delay_s: float | tuple[float, float] = 0.0,
+        faults: Sequence[Fault] = (),
+        line: LineModel | None = None,
+    ) -> CallReport:
+        """Place a call and return its report once everything about it is over.
+
+        The script begins with the first stream, goes on over further ones, and hangs up when it ends. A wait
+        in it that runs out is reported as `script_failure`; any other exception of the script is raised here
+        after the call has been ended in order. `delay_s` may be a range to draw from. `faults` strike this
+        call only; `line` is the caller's line.
+        """
+        self._placed += 1
+        rng = random.Random(f"{self._seed}/{self._placed}")
+        call = Call(
+            self.options,
+            self._addresses,
+            self._clock,
+            rng,
+            script,
+            from_number=from_number,
+            to_number=to_number,
+            delay_s=rng.uniform(*delay_s) if isinstance(delay_s, tuple) else delay_s,
+            faults=faults,
+            line=line or LineModel(),
+        )
+        self._calls[call.identity.call_sid] = call
+        return await call.run()
+
+    def find(self, call_sid: str) -> Call | None:
+        """The call with that sid, in progress or over."""
+        return self._calls.get(call_sid)

@@ -1,0 +1,121 @@
+"""A call's report in plain words, for people."""
+
+from collections.abc import Iterator
+
+from callbot.simulators.twilio.records import Exchange, StreamReport, Utterance
+from callbot.simulators.twilio.report import CallReport
+
+# What the timeline shows to a reader; single marks and injected messages would drown the rest.
+_TOLD = frozenset({
+    "answered", "app_gave_up", "application_error", "bot_speech_end", "bot_speech_start", "caller_speech_end",
+    "caller_speech_start", "clear", "debugger", "dial", "dtmf", "ended", "hung_up", "placed", "play", "query_dropped",
+    "redirected", "say", "script_failed", "socket_closed", "socket_left_open", "stop", "stream_started", "underrun",
+})  # fmt: skip
+_FAULTS_SHOWN = 20
+
+
+def describe(report: CallReport) -> str:
+    """Return the report as text, several lines."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def problems(report: CallReport) -> list[str]:
+    """What a caller, or Twilio, would complain about; empty after a good call."""
+    found = [
+        f"{exchange.kind} request to {exchange.url}: {exchange.error_code} {exchange.error}"
+        for exchange in report.exchanges
+        if exchange.error_code
+    ]
+    found += [event.detail for event in report.events("application_error")]
+    if not report.streams:
+        found.append("no stream was opened")
+    for stream in report.streams:
+        found += _stream_problems(stream)
+    if any(stream.http_status == 101 for stream in report.streams) and not any(report.audible):
+        found.append("the caller heard nothing at all")
+    if report.script_failure:
+        found.append(f"the caller {report.script_failure}")
+    return found
+
+
+def _lines(report: CallReport) -> Iterator[str]:
+    yield f"Call {report.call_sid} from {report.from_number} to {report.to_number}"
+    yield f"  {report.status} after {report.duration_s:.1f} s: {report.end.value}"
+    yield ""
+    yield "Requests"
+    for exchange in report.exchanges:
+        yield f"  {_exchange(exchange)}"
+    yield ""
+    yield "What happened (seconds from the start of the stream)"
+    for event in report.timeline:
+        if event.kind in _TOLD:
+            yield f"  {event.t_s:8.2f}  {event.kind.replace('_', ' '):20}  {event.detail}".rstrip()
+    for number, stream in enumerate(report.streams, 1):
+        yield ""
+        yield f"Stream {number}: {stream.stream_sid}"
+        yield from (f"  {line}" for line in _stream(stream))
+    if report.utterances:
+        yield ""
+        yield "The caller spoke"
+        for utterance in report.utterances:
+            yield f"  {_utterance(utterance)}"
+    found = problems(report)
+    yield ""
+    yield f"Problems: {len(found) or 'none'}"
+    for problem in found[:_FAULTS_SHOWN]:
+        yield f"  - {problem}"
+    if len(found) > _FAULTS_SHOWN:
+        yield f"  - and {len(found) - _FAULTS_SHOWN} more"
+
+
+def _exchange(exchange: Exchange) -> str:
+    answer = f"HTTP {exchange.status}" if exchange.status else "no answer"
+    tries = f", {exchange.attempts} tries" if exchange.attempts > 1 else ""
+    return f"{exchange.kind}: {exchange.method} {exchange.url}: {answer} in {exchange.took_s * 1000:.0f} ms{tries}"
+
+
+def _stream(stream: StreamReport) -> Iterator[str]:
+    if stream.started_s is None:
+        yield f"not opened ({f'HTTP {stream.http_status}' if stream.http_status else 'no answer'})"
+        return
+    close = "no close frame" if stream.close_code is None else f"close code {stream.close_code}"
+    yield f"{stream.ended_s - stream.started_s:.1f} s, ended: {stream.end.value} ({close})"
+    yield f"sent {stream.frames_sent} frames, lost {stream.frames_lost}, discarded {stream.frames_discarded}"
+    yield (
+        f"received {stream.media_received} media messages, {stream.audio_received_ms / 1000:.1f} s of audio, "
+        f"at most {stream.max_queued_ms:.0f} ms ahead of playout"
+    )
+    cleared = sum(mark.cleared for mark in stream.marks)
+    played = sum(mark.echoed_s is not None and not mark.cleared for mark in stream.marks)
+    yield (
+        f"marks: {played} played, {cleared} returned by a clear; clears: {len(stream.clears)}, "
+        f"{stream.dropped_ms:.0f} ms dropped"
+    )
+
+
+def _stream_problems(stream: StreamReport) -> Iterator[str]:
+    if stream.underruns:
+        yield f"{stream.underruns} hole(s) in the bot's speech, {stream.underrun_ms} ms in all"
+    if stream.partial_frames:
+        yield f"{stream.partial_frames} time(s) the queue ended inside a 20 ms frame"
+    if stream.http_status != 101:
+        yield f"the stream could not be opened: {', '.join(map(str, stream.debugger)) or stream.http_status}"
+    elif 31903 in stream.debugger:
+        yield "31903: the connection broke while streaming"
+    if 31930 in stream.debugger:
+        yield f"31930: the app read too slowly, {stream.frames_discarded} frames were thrown away"
+    for fault in stream.protocol_faults:
+        yield f"at {fault.at_s:.2f} s: {fault.code or 'unreported'} {fault.kind}: {fault.explanation}"
+
+
+def _utterance(utterance: Utterance) -> str:
+    span = f"{utterance.name}: {utterance.start_s:.2f} to {utterance.end_s:.2f} s"
+    answer = "no answer" if utterance.latency_ms is None else f"answered after {utterance.latency_ms:.0f} ms"
+    if not utterance.barged_in:
+        return f"{span}, {answer}"
+    if utterance.clear_after_ms is None:
+        return f"{span}, into the bot's speech, which was never cleared; {answer}"
+    return (
+        f"{span}, into the bot's speech, cleared after {utterance.clear_after_ms:.0f} ms "
+        f"({utterance.dropped_ms:.0f} ms dropped, {utterance.heard_after_clear_ms:.0f} ms heard after it); {answer}"
+    )

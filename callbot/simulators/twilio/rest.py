@@ -1,0 +1,159 @@
+"""The part of Twilio's REST API that acts on a call: `Calls/{sid}.json`, served on a local port.
+
+POST takes `Twiml` or `Url` (with `Method`), or `Status=completed`; GET tells the call's status. Errors come
+as Twilio's JSON: 20003 wrong credentials, 20404 no such call or a call that is over.
+"""
+
+import asyncio
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from callbot.simulators.twilio.call import Call
+from callbot.simulators.twilio.call_requests import Document
+from callbot.simulators.twilio.carrier import Carrier
+
+INVALID_PARAMETER, WRONG_CREDENTIALS, NOT_FOUND, CALL_OVER = 20001, 20003, 20404, 21220
+MAX_TWIML_CHARACTERS = 4000  # Twilio's Call resource page
+_ROUTE = "/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One request as it arrived, and the HTTP status it got."""
+
+    method: str
+    call_sid: str
+    fields: tuple[tuple[str, str], ...]
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApiFailure:
+    """Makes the API answer every update late (`delay_s`) or, with `status`, not do it at all."""
+
+    delay_s: float = 0.0
+    status: int = 0
+    code: int = 20500
+
+
+class _ApiError(Exception):
+    def __init__(self, status: int, code: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code = status, code
+
+
+class RestApi:
+    """An async context manager that serves the API; `url` is its origin.
+
+    `api_keys` maps further user names (`SK...`) to their secrets; account sid and auth token always work.
+    `failure` may be set and reset at any time. With `over_code=21220` updates of a call that is over get the
+    documented answer (HTTP 400) instead of the one that users report (404, 20404).
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_keys: Mapping[str, str] | None = None,
+        over_code: int = NOT_FOUND,
+    ) -> None:
+        self.requests: list[ApiRequest] = []
+        self.failure: ApiFailure | None = None
+        self.url = ""
+        self._carrier = carrier
+        self._host, self._port = host, port
+        self._secrets = {carrier.options.account_sid: carrier.options.auth_token, **(api_keys or {})}
+        self._over_code = over_code
+        app = web.Application()
+        app.add_routes([web.post(_ROUTE, self._handle), web.get(_ROUTE, self._handle)])
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        call_sid = request.match_info["call_sid"]
+        try:
+            self._check_credentials(request)
+            body = await self._act(request, call_sid, fields)
+            status = 200
+        except _ApiError as error:
+            status = error.status
+            more = f"https://www.twilio.com/docs/errors/{error.code}"
+            body = {"code": error.code, "message": str(error), "more_info": more, "status": status}
+        self.requests.append(ApiRequest(request.method, call_sid, tuple(fields.items()), status))
+        return web.json_response(body, status=status)
+
+    def _check_credentials(self, request: web.Request) -> None:
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        try:
+            user, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            user, secret = "", ""
+        expected = self._secrets.get(user)
+        if scheme.lower() != "basic" or expected is None or not hmac.compare_digest(expected, secret):
+            raise _ApiError(401, WRONG_CREDENTIALS, "Authenticate")
+
+    async def _act(self, request: web.Request, call_sid: str, fields: Mapping[str, str]) -> dict[str, object]:
+        call = self._carrier.find(call_sid)
+        if call is None or request.match_info["account_sid"] != self._carrier.options.account_sid:
+            raise _ApiError(404, NOT_FOUND, f"The requested resource {request.path} was not found")
+        if request.method == "POST":
+            await self._update(call, request.path, fields)
+        return {
+            "sid": call_sid,
+            "account_sid": self._carrier.options.account_sid,
+            "api_version": "2010-04-01",
+            "direction": "inbound",
+            "from": call.identity.from_number,
+            "to": call.identity.to_number,
+            "status": call.identity.status,
+            "uri": request.path,
+        }
+
+    async def _update(self, call: Call, path: str, fields: Mapping[str, str]) -> None:
+        if self.failure is not None:
+            await asyncio.sleep(self.failure.delay_s)
+            if self.failure.status:
+                raise _ApiError(self.failure.status, self.failure.code, "An internal server error has occurred")
+        if call.is_over:
+            if self._over_code == CALL_OVER:
+                raise _ApiError(400, CALL_OVER, "Call is not in-progress. Cannot redirect.")
+            raise _ApiError(404, NOT_FOUND, f"The requested resource {path} was not found")
+        text, url, status = fields.get("Twiml", ""), fields.get("Url", ""), fields.get("Status", "")
+        if sum(map(bool, (text, url, status))) != 1:
+            raise _ApiError(400, INVALID_PARAMETER, "Give exactly one of Twiml, Url and Status")
+        if status:
+            if status not in {"completed", "canceled"}:
+                raise _ApiError(400, INVALID_PARAMETER, f"Status {status!r} is not completed or canceled")
+            if status == "completed" or call.identity.status in {"queued", "ringing"}:
+                call.complete()
+            return
+        if len(text) > MAX_TWIML_CHARACTERS:
+            raise _ApiError(400, INVALID_PARAMETER, f"Twiml is longer than {MAX_TWIML_CHARACTERS} characters")
+        if text:
+            call.redirect(Document(text, self._carrier.options.public_url))
+            return
+        document, code, reason = await call.fetch_instructions(url, fields.get("Method", "POST"))
+        if document is None:
+            raise _ApiError(400, code, reason)
+        call.redirect(document)

@@ -1,0 +1,20 @@
+"""The machine of a call: the table (`machine.py`), the record it carries (`record.py`), and one module a state.
+
+Everything here is pure: no I/O, no clock, no asyncio. Events carry their time; effects are data.
+"""
+
+from callbot.states.machine import TABLE, CallMachine, IllegalEventError, diagram
+from callbot.states.record import CallRecord, Limits, Session, State, Step, Trigger
+
+__all__ = [
+    "TABLE",
+    "CallMachine",
+    "CallRecord",
+    "IllegalEventError",
+    "Limits",
+    "Session",
+    "State",
+    "Step",
+    "Trigger",
+    "diagram",
+]

@@ -1,0 +1,177 @@
+"""What Connecting, Streaming and Reconnecting answer alike: the ways a call ends, and the bookkeeping of who speaks."""
+
+from callbot.effects import Effect, RestartChild, RunTool, StartTimer, StopTimer, Tell
+from callbot.messages import (
+    Beat,
+    CallerGone,
+    CallerPaused,
+    CallerSpoke,
+    CallMessage,
+    Child,
+    ChildExited,
+    ClearPlayback,
+    Decision,
+    DrainRequested,
+    DropTurns,
+    Ending,
+    GoAway,
+    HandleRenewed,
+    KeyPressed,
+    ModelInterrupted,
+    ModelSilent,
+    ModelUsage,
+    PlayComfort,
+    PlayoutEmpty,
+    PlayoutResumed,
+    SessionLost,
+    StreamFault,
+    StreamSilent,
+    TimerFired,
+    ToolCalled,
+    ToolFinished,
+    ToolsCancelled,
+    Transcribed,
+    TurnAudible,
+    TurnCompleted,
+    TurnFirstHeard,
+    TurnGenerated,
+    TurnPlayed,
+    TurnSpeaking,
+    TurnStarted,
+)
+from callbot.states.record import CallRecord, Session, Step, Trigger
+
+# Timers that hold over states; each ends the call or belongs to its conversation.
+MAX_CALL, IDLE, GOODBYE, KEYS = "max_call", "idle", "goodbye", "keys"
+# Timers of one state; its leaving stops them.
+UNREACHABLE, COMFORT = "unreachable", "comfort"
+FIRST_AUDIO, TURN_GAP, TURN_COMPLETE, MOVE, ROTATE = "first_audio", "turn_gap", "turn_complete", "move", "rotate"
+FAREWELL, DRAIN = "farewell", "drain"
+
+
+def end(record: CallRecord, reason: str, *, outcome: str = "completed", ending: Ending = Ending.HANG_UP) -> Step:
+    """Go to Draining."""
+    return Step(record.but(reason=reason, outcome=outcome, ending=ending), trigger=Trigger.END, reason=reason)
+
+
+def give_up(record: CallRecord, reason: str) -> Step:
+    """No model is to be had: Draining, and words for the caller from TwiML."""
+    return Step(
+        record.but(reason=reason, outcome="model_unreachable", ending=Ending.APOLOGISE), trigger=Trigger.GIVE_UP, reason=reason
+    )
+
+
+def endings(record: CallRecord, event: CallMessage) -> Step | None:
+    """The events that end a call in whatever state it is; None for all others."""
+    match event:
+        case CallerGone(how=how):
+            return end(record, "caller_hung_up" if how == "stop" else "stream_closed")
+        case StreamSilent():
+            return end(record, "stream_silent", outcome="failed", ending=Ending.CONTINUE)
+        case DrainRequested():
+            return end(record, "instance_stopping", ending=Ending.CONTINUE)
+        case TimerFired(name="max_call"):
+            return end(record, "call_limit")
+        case TimerFired(name="idle"):
+            return end(record, "nobody_spoke")
+        case TimerFired(name="goodbye"):
+            return end(record, "bot_said_goodbye")
+        case ChildExited(child=Child.TWILIO_IO, error=error):
+            record = record.but(children=record.children - {Child.TWILIO_IO})
+            if error is None:
+                return end(record, "stream_closed")
+            return end(record, "twilio_io_crashed", outcome="failed", ending=Ending.CONTINUE)
+        case ChildExited(child=Child.TRANSCODER):
+            record = record.but(children=record.children - {Child.TRANSCODER})
+            return end(record, "transcoder_crashed", outcome="failed", ending=Ending.CONTINUE)
+        case ChildExited(child=Child.HEARTBEAT):
+            if record.restarts >= record.limits.max_restarts:
+                record = record.but(children=record.children - {Child.HEARTBEAT})
+                return end(record, "heartbeat_crashed", outcome="failed", ending=Ending.CONTINUE)
+            return Step(record.but(restarts=record.restarts + 1), (RestartChild(Child.HEARTBEAT),))
+        case _:
+            return None
+
+
+def crashed_session(record: CallRecord, event: ChildExited) -> SessionLost | None:
+    """The loss that a session's unannounced end amounts to; None when that session was not ours any more.
+
+    A session says `SessionLost` before it ends; one that ends without a word has crashed.
+    """
+    if event.attempt != record.attempt or record.session is Session.NONE:
+        return None
+    return SessionLost(
+        attempt=event.attempt,
+        decision=Decision.RESUME if record.restarts < record.limits.max_restarts else Decision.GIVE_UP,
+        cause="session_crashed",
+        code=None,
+        detail=event.error or "",
+        at_s=event.at_s,
+    )
+
+
+def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
+    """What is only remembered, in every state before Draining; None for what this does not know."""
+    match event:
+        case HandleRenewed(attempt=attempt, handle=handle):
+            if attempt == record.attempt:
+                record = record.but(handle=handle, tries=0, opening_failures=0, bad_audio=0)
+            return Step(record)
+        case Transcribed() | TurnSpeaking() if not record.talked:
+            return Step(record.but(talked=True))
+        case CallerSpoke():
+            return Step(record.but(caller_speaking=True), (StartTimer(IDLE, record.limits.caller_silence_s),))
+        case CallerPaused():
+            return Step(record.but(caller_speaking=False))
+        case PlayoutEmpty():
+            return Step(record.but(unheard=False))
+        case PlayoutResumed() | TurnSpeaking():
+            return Step(record.but(unheard=True))
+        case TurnStarted(turn=turn):
+            return Step(record.but(turn=turn, generating=True))
+        case TurnGenerated() | TurnCompleted():
+            return Step(record.but(generating=False))
+        case ModelInterrupted(turn=turn):
+            return Step(record.but(generating=False), drop_turns(turn))
+        case ToolsCancelled(call_ids=call_ids):
+            return Step(record.but(tools=record.tools - set(call_ids)))
+        case ToolFinished(call_id=call_id):
+            return Step(record.but(tools=record.tools - {call_id}))
+        case ToolCalled():  # from a session that is on its way out: the next one will ask again
+            return Step(record)
+        case KeyPressed(digit=digit):
+            return Step(add_key(record, digit), (StartTimer(KEYS, record.limits.keys_s),))
+        case TimerFired(name="keys"):  # kept until a session can be told
+            return Step(record, (StartTimer(KEYS, record.limits.keys_s),))
+        case Transcribed() | TurnAudible() | TurnFirstHeard() | TurnPlayed() | GoAway() | ModelSilent() | ModelUsage():
+            return Step(record)
+        case StreamFault() | Beat() | TimerFired():  # a timer stopped too late is late, not wrong
+            return Step(record)
+        case _:
+            return None
+
+
+def drop_turns(through_turn: int) -> tuple[Effect, ...]:
+    """Everything unheard goes, everywhere: the converter's state, our queue, Twilio's buffer."""
+    return (
+        Tell(Child.TRANSCODER, DropTurns(through_turn)),
+        Tell(Child.TWILIO_IO, ClearPlayback(through_turn)),
+        StopTimer(TURN_GAP),
+        StopTimer(TURN_COMPLETE),
+    )
+
+
+def add_key(record: CallRecord, digit: str) -> CallRecord:
+    """Keys of one entry are collected; 32 are more than any account number."""
+    return record if len(record.keys) >= 32 else record.but(keys=record.keys + digit)
+
+
+def comfort(record: CallRecord) -> tuple[Effect, ...]:
+    """A sound for a caller who hears nothing, and the next one after as long again."""
+    again = StartTimer(COMFORT, record.limits.comfort_after_s)
+    return (again,) if record.unheard else (Tell(Child.TWILIO_IO, PlayComfort()), again)
+
+
+def run_tool(record: CallRecord, event: ToolCalled) -> Step:
+    """Open a tool call."""
+    return Step(record.but(tools=record.tools | {event.call_id}), (RunTool(event),))

@@ -1,0 +1,58 @@
+"""Connecting: the stream has started, the model session is opening, the caller's audio is kept.
+
+Left for Streaming when the session is ready, for Draining when the ladder or the time is used up or the caller goes.
+"""
+
+from callbot.effects import StartTimer
+from callbot.messages import CallMessage, Child, ChildExited, SessionLost, SessionReady, StreamStarted, TimerFired
+from callbot.states import common, ladder
+from callbot.states.record import CallRecord, Session, Step, Trigger
+
+# Children that a call starts with; GeminiSession joins with the first OpenSession.
+_FIRST_CHILDREN = frozenset({Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT})
+
+
+def on_event(record: CallRecord, event: CallMessage) -> Step | None:
+    """Answer one event; None when it has no meaning here."""
+    match event:
+        case StreamStarted() if record.attempt == 0:
+            return _begin(record)
+        case StreamStarted():
+            return None
+        case SessionReady(attempt=attempt):
+            if attempt != record.attempt:
+                return Step(record)
+            return Step(record.but(session=Session.OPEN, opening_failures=0), trigger=Trigger.READY, reason="session_ready")
+        case SessionLost():
+            return _lost(record, event)
+        case ChildExited(child=Child.GEMINI_SESSION):
+            crash = common.crashed_session(record, event)
+            if crash is None:
+                return Step(record)
+            return _lost(record.but(restarts=record.restarts + 1), crash)
+        case TimerFired(name=common.UNREACHABLE):
+            return common.give_up(record, "greeting_time_out")
+        case TimerFired(name=common.COMFORT):
+            return Step(record, common.comfort(record))
+        case _:
+            return common.endings(record, event) or common.bookkeeping(record, event)
+
+
+def _begin(record: CallRecord) -> Step:
+    limits = record.limits
+    timers = (
+        StartTimer(common.MAX_CALL, limits.max_call_s),
+        StartTimer(common.UNREACHABLE, limits.greeting_timeout_s),
+        StartTimer(common.COMFORT, limits.comfort_after_s),
+    )
+    record, opening = ladder.first(record.but(children=_FIRST_CHILDREN))
+    return Step(record, timers + opening)
+
+
+def _lost(record: CallRecord, lost: SessionLost) -> Step:
+    if lost.attempt != record.attempt:
+        return Step(record)
+    rung = ladder.next_rung(record, lost)
+    if rung is None:
+        return common.give_up(record.but(session=Session.NONE), lost.cause)
+    return Step(*rung)

@@ -1,0 +1,253 @@
+"""Streaming: audio flows both ways.
+
+Left for Reconnecting when the session is lost, silent or to be moved; for Draining when the call ends. The watchdogs live
+here: a session can be silent without an error, so what is watched for is audible output, not messages.
+"""
+
+from callbot.effects import CancelTools, Effect, StartTimer, StopTimer, Tell
+from callbot.messages import (
+    AnswerTool,
+    CallerPaused,
+    CallerSpoke,
+    CallMessage,
+    Child,
+    ChildExited,
+    CloseSession,
+    Decision,
+    GoAway,
+    KeyPressed,
+    ModelInterrupted,
+    ModelSilent,
+    Plan,
+    PlayoutEmpty,
+    PlayoutResumed,
+    SayText,
+    SessionLost,
+    SessionReady,
+    StreamStarted,
+    TimerFired,
+    ToolCalled,
+    ToolFinished,
+    ToolsCancelled,
+    TurnAudible,
+    TurnCompleted,
+    TurnGenerated,
+    TurnSpeaking,
+    TurnStarted,
+)
+from callbot.states import common
+from callbot.states.record import CallRecord, Session, Step, Trigger
+
+# Shorter than this is a cough or a click: no answer is expected, so none is missed.
+_WORD_MS = 240
+
+
+def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
+    """A session is ready: greet on the first, ask for the answer that a lost one still owed."""
+    limits = record.limits
+    effects: list[Effect] = [StopTimer(common.UNREACHABLE), StopTimer(common.COMFORT)]
+    effects.append(StartTimer(common.IDLE, limits.caller_silence_s))
+    record = record.but(nudged=False)  # this session has not been asked yet
+    if limits.max_session_s:
+        effects.append(StartTimer(common.ROTATE, limits.max_session_s))
+    if not record.greeted and limits.greeting and record.plan is not Plan.RESUME:
+        effects += [
+            Tell(Child.GEMINI_SESSION, SayText(limits.greeting)),
+            *_expect(limits.first_audio_s, limits.comfort_after_s),
+        ]
+        record = record.but(answer_due=True)
+    elif record.answer_due and not record.caller_speaking:
+        effects += _expect(limits.resume_nudge_s, limits.comfort_after_s)
+    return Step(record, tuple(effects))
+
+
+def on_event(record: CallRecord, event: CallMessage) -> Step | None:
+    """Answer one event; None when it has no meaning here."""
+    if isinstance(event, StreamStarted):
+        return None
+    step = _session(record, event) or _turn(record, event) or _caller(record, event) or _tool(record, event)
+    if step is None:
+        step = common.endings(record, event) or common.bookkeeping(record, event)
+    if step is None or step.trigger is not None:
+        return step
+    record = step.record
+    if record.hang_up_due and not record.unheard and not record.generating and not record.tools:
+        ended = common.end(record, "bot_said_goodbye")
+        return Step(ended.record, step.effects, ended.trigger, ended.reason)
+    if record.moving and record.settled:
+        return _move(record, step.effects)
+    return step
+
+
+def _session(record: CallRecord, event: CallMessage) -> Step | None:
+    """How the session fares."""
+    limits = record.limits
+    match event:
+        case SessionReady():  # of a session that is not wanted any more
+            return Step(record)
+        case SessionLost(attempt=attempt, cause=cause):
+            if attempt != record.attempt:
+                return Step(record)
+            return Step(record, trigger=Trigger.LOST, reason=cause)
+        case ChildExited(child=Child.GEMINI_SESSION):
+            crash = common.crashed_session(record, event)
+            if crash is None:
+                return Step(record)
+            if crash.decision is Decision.GIVE_UP:
+                return common.give_up(record.but(session=Session.NONE), crash.cause)
+            record = record.but(session=Session.NONE, restarts=record.restarts + 1, after_close=crash.decision)
+            return Step(record, trigger=Trigger.LOST, reason=crash.cause)
+        case ModelSilent(attempt=attempt) if attempt == record.attempt:
+            return _close(record, Decision.RESUME, "model_socket_silent")
+        case GoAway(attempt=attempt, time_left_s=time_left_s) if attempt == record.attempt:
+            left_s = limits.go_away_unknown_s if time_left_s is None else time_left_s
+            deadline_s = max(0.0, left_s - limits.go_away_margin_s)
+            record = record.but(moving="go_away")
+            return _move(record) if deadline_s == 0.0 else Step(record, (StartTimer(common.MOVE, deadline_s),))
+        case TimerFired(name=common.ROTATE):
+            return Step(record.but(moving="rotation"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
+        case TimerFired(name=common.MOVE) if record.moving:
+            return _move(record)
+        case _:
+            return None
+
+
+def _turn(record: CallRecord, event: CallMessage) -> Step | None:
+    """How the model's turn fares."""
+    limits = record.limits
+    match event:
+        case TurnStarted(turn=turn):
+            return Step(record.but(turn=turn, generating=True), (StopTimer(common.TURN_COMPLETE),))
+        case TurnAudible():
+            record = record.but(
+                answer_due=False,
+                greeted=True,
+                talked=True,
+                nudged=False,
+                silent_moves=0,
+                tries=0,
+                opening_failures=0,
+                bad_audio=0,
+            )
+            return Step(record, (StopTimer(common.FIRST_AUDIO), StopTimer(common.COMFORT)))
+        case TurnSpeaking():
+            return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s),))
+        case PlayoutResumed():
+            return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
+        case PlayoutEmpty():
+            gap = (StartTimer(common.TURN_GAP, limits.turn_gap_s),) if record.generating else ()
+            return Step(record.but(unheard=False), gap)
+        case TurnGenerated():
+            return Step(
+                record.but(generating=False),
+                (StopTimer(common.TURN_GAP), StartTimer(common.TURN_COMPLETE, limits.turn_complete_s)),
+            )
+        case TurnCompleted(audible=audible):
+            record = record.but(generating=False)
+            done = (StopTimer(common.TURN_GAP), StopTimer(common.TURN_COMPLETE))
+            if audible or not record.answer_due or record.tools or record.caller_speaking:
+                return Step(record, done)
+            return _silent(record, "silent_turn", done)
+        case ModelInterrupted(turn=turn):
+            record = record.but(generating=False, hang_up_due=False)
+            dropped = common.drop_turns(turn)
+            if record.caller_speaking:
+                return Step(record, dropped)
+            # Nobody is heard speaking here: if it was a phantom, somebody has to say something soon.
+            return Step(record.but(answer_due=True), (*dropped, *_expect(limits.first_audio_s, limits.comfort_after_s)))
+        case TimerFired(name=common.TURN_GAP) if record.generating and not record.unheard:
+            return _silent(record.but(generating=False, answer_due=True), "turn_gap")
+        case TimerFired(name=common.TURN_COMPLETE):
+            return Step(record.but(generating=False))
+        case _:
+            return None
+
+
+def _caller(record: CallRecord, event: CallMessage) -> Step | None:
+    """What the caller does."""
+    limits = record.limits
+    match event:
+        case CallerSpoke():
+            return Step(
+                record.but(caller_speaking=True),
+                (
+                    StopTimer(common.FIRST_AUDIO),
+                    StopTimer(common.COMFORT),
+                    StartTimer(common.IDLE, limits.caller_silence_s),
+                ),
+            )
+        case CallerPaused(speech_ms=speech_ms):
+            record = record.but(caller_speaking=False)
+            if record.generating or record.unheard or (speech_ms < _WORD_MS and not record.answer_due):
+                return Step(record)
+            return Step(record.but(answer_due=True), _expect(limits.first_audio_s, limits.comfort_after_s))
+        case KeyPressed(digit=digit):
+            return Step(common.add_key(record, digit), (StartTimer(common.KEYS, limits.keys_s),))
+        case TimerFired(name=common.KEYS) if record.keys:
+            keys = " ".join(record.keys)
+            return Step(
+                record.but(keys="", answer_due=True),
+                (
+                    Tell(Child.GEMINI_SESSION, SayText(f"(The caller pressed these keys on the telephone: {keys})")),
+                    *_expect(limits.first_audio_s, limits.comfort_after_s),
+                ),
+            )
+        case TimerFired(name=common.FIRST_AUDIO) if record.answer_due and not record.caller_speaking:
+            if record.tools or record.unheard:  # the caller hears something, or waits for something that is being done
+                return Step(record, (StartTimer(common.FIRST_AUDIO, limits.first_audio_s),))
+            return _silent(record, "no_answer")
+        case TimerFired(name=common.COMFORT) if record.answer_due:
+            return Step(record, common.comfort(record))
+        case _:
+            return None
+
+
+def _tool(record: CallRecord, event: CallMessage) -> Step | None:
+    """What the model wants done."""
+    match event:
+        case ToolCalled(attempt=attempt) if attempt == record.attempt:
+            return common.run_tool(record, event)
+        case ToolsCancelled(attempt=attempt, call_ids=call_ids) if attempt == record.attempt:
+            return Step(record.but(tools=record.tools - set(call_ids)), (CancelTools(call_ids),))
+        case ToolFinished(attempt=attempt, call_id=call_id) if attempt == record.attempt and call_id in record.tools:
+            record = record.but(tools=record.tools - {call_id})
+            effects: tuple[Effect, ...] = (Tell(Child.GEMINI_SESSION, AnswerTool(call_id, event.name, event.result)),)
+            if event.ends_call:
+                # The goodbye may still be on its way: its end hangs up, or this timer.
+                effects += (StartTimer(common.GOODBYE, record.limits.farewell_s),)
+                record = record.but(hang_up_due=True)
+            return Step(record, effects)
+        case _:
+            return None
+
+
+def _expect(first_audio_s: float, comfort_after_s: float) -> tuple[Effect, ...]:
+    """From now on somebody waits for the model's voice."""
+    return StartTimer(common.FIRST_AUDIO, first_audio_s), StartTimer(common.COMFORT, comfort_after_s)
+
+
+def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
+    """The model owes an answer and is silent: ask once, then move the session, then a fresh one, then give up."""
+    limits = record.limits
+    if not record.nudged:
+        nudge = limits.resume_nudge if record.attempt > 1 else limits.nudge
+        return Step(
+            record.but(nudged=True),
+            (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *_expect(limits.first_audio_s, limits.comfort_after_s)),
+        )
+    if record.silent_moves >= limits.max_silent_moves:
+        given_up = common.give_up(record, reason)
+        return Step(given_up.record, effects, given_up.trigger, given_up.reason)
+    decision = Decision.RESUME if record.silent_moves == 0 else Decision.FRESH
+    return _close(record.but(silent_moves=record.silent_moves + 1, nudged=False), decision, reason, effects)
+
+
+def _move(record: CallRecord, effects: tuple[Effect, ...] = ()) -> Step:
+    """Close this session and resume it on a new connection; the old socket is closed first, or the resume is refused."""
+    step = _close(record, Decision.RESUME, record.moving, effects)
+    return Step(step.record, step.effects, Trigger.MOVE, step.reason)
+
+
+def _close(record: CallRecord, decision: Decision, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
+    record = record.but(session=Session.CLOSING, after_close=decision)
+    return Step(record, (*effects, Tell(Child.GEMINI_SESSION, CloseSession())), Trigger.LOST, reason)

@@ -1,0 +1,129 @@
+"""Text of callers: cleaned, masked, compared exactly; and how much of it may come."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callbot.server.callers import CallerLists, clean_text, is_withheld, mask
+from callbot.server.limits import CallerRate, TokenBucket
+
+NUMBER = "+14158675310"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@given(st.text(max_size=400))
+def test_cleaned_text_is_short_and_printable(text: str) -> None:
+    cleaned = clean_text(text)
+    assert len(cleaned) <= 128
+    assert cleaned == cleaned.strip()
+    assert all(character.isprintable() or character == " " for character in cleaned)
+    assert clean_text(cleaned) == cleaned
+
+
+def test_control_direction_and_line_characters_are_taken_out() -> None:
+    assert clean_text("a\x00\x1b[31mb\r\nc\u2028d\u202ee\ufeff\ud800") == "a[31mb c de"
+
+
+@given(st.from_regex(r"\+[1-9][0-9]{7,14}", fullmatch=True))
+def test_a_masked_number_keeps_four_digits_at_most(number: str) -> None:
+    assert mask(number) == "***" + number[-4:]
+
+
+@pytest.mark.parametrize(
+    ("caller", "masked"),
+    [
+        ("", ""),
+        ("Anonymous", "anonymous"),
+        ("client:alice.smith", "***"),
+        ("sip:alice@example.com", "***"),
+        ("12345", "***45"),
+        ("911", "***"),
+        ("+49 30 1234567", "***4567"),
+    ],
+)
+def test_other_callers_are_masked_too(caller: str, masked: str) -> None:
+    assert mask(caller) == masked
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny", "caller", "reason"),
+    [
+        ((), (), NUMBER, None),
+        ((), (), "", None),
+        ((NUMBER,), (), NUMBER, None),
+        ((NUMBER,), (), NUMBER + "0", "caller_not_allowed"),
+        ((NUMBER,), (), NUMBER[:-1], "caller_not_allowed"),
+        ((NUMBER,), (), NUMBER[1:], "caller_not_allowed"),
+        (("5310",), (), NUMBER, "caller_not_allowed"),
+        (("+1415",), (), NUMBER, "caller_not_allowed"),
+        (("+1415*",), (), NUMBER, None),
+        (("+49*",), (), NUMBER, "caller_not_allowed"),
+        (("*",), (), NUMBER, None),
+        (("*",), (), "", "caller_not_allowed"),
+        (("*", "anonymous"), (), "anonymous", "caller_not_allowed"),
+        (("*",), (), "+266696687", "caller_not_allowed"),
+        (("*5310",), (), NUMBER, "caller_not_allowed"),
+        ((), (NUMBER,), NUMBER, "caller_denied"),
+        ((), ("+1*",), NUMBER, "caller_denied"),
+        ((), ("+1",), NUMBER, None),
+        ((NUMBER,), ("+1415*",), NUMBER, "caller_denied"),
+        ((), ("anonymous",), "anonymous", "caller_denied"),
+    ],
+)
+def test_lists_compare_exactly_and_prefixes_only_with_a_star(
+    allow: tuple[str, ...], deny: tuple[str, ...], caller: str, reason: str | None
+) -> None:
+    assert CallerLists(allow, deny).refusal(caller) == reason
+
+
+def test_withheld_callers_are_known() -> None:
+    assert is_withheld("")
+    assert is_withheld("Restricted")
+    assert is_withheld("+7378742833")
+    assert not is_withheld(NUMBER)
+
+
+def test_a_bucket_lets_a_clump_through_and_a_flood_not() -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate_per_s=250, burst=1000, clock=clock)
+    assert sum(bucket.take() for _ in range(1500)) == 1000
+    clock.now_s += 1
+    assert sum(bucket.take() for _ in range(1500)) == 250
+    clock.now_s += 3600
+    assert sum(bucket.take() for _ in range(1500)) == 1000
+
+
+def test_a_healthy_stream_never_empties_the_bucket() -> None:
+    clock = Clock()
+    bucket = TokenBucket(rate_per_s=250, burst=1000, clock=clock)
+    for _ in range(50 * 60):
+        clock.now_s += 0.02
+        assert bucket.take()
+
+
+def test_a_caller_has_so_many_calls_in_any_minute() -> None:
+    clock = Clock()
+    rate = CallerRate(2, clock)
+    assert rate.admit(NUMBER, "CA1")
+    assert rate.admit(NUMBER, "CA1")  # the same webhook again
+    clock.now_s += 30
+    assert rate.admit(NUMBER, "CA2")
+    assert not rate.admit(NUMBER, "CA3")
+    assert rate.admit("+4930", "CA4")
+    clock.now_s += 30
+    assert rate.admit(NUMBER, "CA3")
+    assert not rate.admit(NUMBER, "CA5")
+
+
+def test_callers_remembered_are_bounded() -> None:
+    rate = CallerRate(1, Clock(), max_callers=10)
+    for number in range(100):
+        assert rate.admit(str(number), "CA")
+    assert len(rate._recent) == 10

@@ -1,0 +1,316 @@
+"""Each sentence about the lean connection, on both event loops, over real sockets."""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any
+
+import hypercorn.asyncio
+import pytest
+import structlog
+import uvloop
+from phone_line import make_settings
+from quart import websocket
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from callbot.server.app import CallbotApp
+from callbot.server.connection import MediaDisconnected, MediaWebsocket
+from callbot.server.serve import hypercorn_config, open_listener
+
+Route = Callable[[MediaWebsocket], Awaitable[None]]
+Open = Callable[[], contextlib.AbstractAsyncContextManager[ClientConnection]]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    def run_on_loop(scenario: Coroutine[Any, Any, None]) -> None:
+        faults: list[dict[str, Any]] = []
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
+            runner.run(asyncio.wait_for(scenario, 20))
+        assert not faults
+
+    return run_on_loop
+
+
+def app_with(route: Route) -> CallbotApp:
+    app = CallbotApp(structlog.get_logger())
+
+    @app.websocket("/ws")
+    async def serve_socket() -> None:
+        await route(websocket._get_current_object())  # type: ignore[attr-defined]
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serving(route: Route) -> AsyncIterator[tuple[Open, int]]:
+    """The route behind Hypercorn; leaving means that Hypercorn has shut down in order."""
+    listener = open_listener("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    stop = asyncio.Event()
+    capture = structlog.testing.LogCapture()
+    log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
+    config = hypercorn_config(make_settings(), log, listener.detach())
+
+    def opened() -> contextlib.AbstractAsyncContextManager[ClientConnection]:
+        return connect(f"ws://127.0.0.1:{port}/ws", compression=None, ping_interval=None, max_queue=None, close_timeout=2)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(hypercorn.asyncio.serve(app_with(route), config, shutdown_trigger=stop.wait))
+        try:
+            yield opened, port
+        finally:
+            stop.set()
+
+
+def connections() -> list[asyncio.Task[Any]]:
+    """Hypercorn's tasks that serve a connection each."""
+    return [task for task in asyncio.all_tasks() if "_server_callback" in repr(task.get_coro())]
+
+
+async def close_of(peer: ClientConnection) -> int:
+    """Read until the server closes; its code."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await peer.recv()
+    assert peer.close_code is not None
+    return peer.close_code
+
+
+def test_every_message_before_the_close_is_delivered_then_receive_raises(run: Any) -> None:
+    async def scenario() -> None:
+        heard: list[str | bytes] = []
+        ended = asyncio.Event()
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            try:
+                while True:
+                    heard.append(await peer.receive())
+            except MediaDisconnected:
+                with pytest.raises(MediaDisconnected):
+                    await peer.receive()
+                await peer.send("to nobody: dropped silently")
+                ended.set()
+
+        async with serving(route) as (opened, _):
+            async with opened() as peer:
+                for number in range(200):
+                    await peer.send(str(number))
+            await ended.wait()
+            assert heard == [str(number) for number in range(200)]
+
+    run(scenario())
+
+
+def test_a_reset_is_a_disconnect(run: Any) -> None:
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            try:
+                while True:
+                    await peer.receive()
+            except MediaDisconnected:
+                ended.set()
+
+        async with serving(route) as (opened, _), opened() as peer:
+            await peer.send("x")
+            raw: socket.socket = peer.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.transport.abort()
+            await ended.wait()
+
+    run(scenario())
+
+
+def test_what_is_awaited_after_close_runs_to_its_end(run: Any) -> None:
+    async def scenario() -> None:
+        cleaned_up = asyncio.Event()
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            await peer.close(1000, "bye")
+            with contextlib.suppress(MediaDisconnected):
+                while True:
+                    await peer.receive()
+            await asyncio.sleep(0)
+            cleaned_up.set()
+
+        async with serving(route) as (opened, _), opened() as peer:
+            assert await close_of(peer) == 1000
+            await cleaned_up.wait()
+
+    run(scenario())
+
+
+def test_a_route_cancelled_by_its_own_code_closes_with_1011(run: Any) -> None:
+    async def scenario() -> None:
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await peer.receive()
+
+        async with serving(route) as (opened, _), opened() as peer:
+            assert await close_of(peer) == 1011
+
+    run(scenario())
+
+
+def test_a_route_that_returns_before_accepting_gives_500(run: Any) -> None:
+    async def scenario() -> None:
+        async def route(peer: MediaWebsocket) -> None:
+            return
+
+        async with serving(route) as (opened, _):
+            with pytest.raises(InvalidStatus) as refused:
+                async with opened():
+                    pass
+            assert refused.value.response.status_code == 500
+
+    run(scenario())
+
+
+def test_a_flood_waits_in_the_kernel_and_not_in_the_process(run: Any) -> None:
+    async def scenario() -> None:
+        go_on = asyncio.Event()
+        heard = 0
+
+        async def route(peer: MediaWebsocket) -> None:
+            nonlocal heard
+            await peer.accept()
+            await go_on.wait()
+            with contextlib.suppress(MediaDisconnected):
+                while True:
+                    await peer.receive()
+                    heard += 1
+
+        async with serving(route) as (opened, _):
+            async with opened() as peer:
+                message = "x" * 60_000
+                sent = 0
+                # The sender stalls once ten messages and the buffers of both kernels and transports are full.
+                with contextlib.suppress(TimeoutError):
+                    while sent < 2000:
+                        async with asyncio.timeout(0.5):
+                            await peer.send(message)
+                        sent += 1
+                assert sent < 2000
+                go_on.set()
+            assert heard >= sent
+
+    run(scenario())
+
+
+def test_a_route_that_stops_reading_and_ends_lets_its_peer_go(run: Any) -> None:
+    async def scenario() -> None:
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            await peer.receive()
+            await peer.close(1000, "goodbye")
+
+        async with serving(route) as (opened, _), opened() as peer:
+            for _ in range(100):
+                await peer.send("x" * 300)
+            assert await close_of(peer) == 1000
+
+    run(scenario())
+
+
+def test_a_route_that_ends_while_its_peer_floods_leaks_nothing(run: Any) -> None:
+    """Hypercorn would wait for ever to put the disconnect into a full queue, and its shutdown with it."""
+
+    async def scenario() -> None:
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            await peer.receive()
+            await peer.close(1008, "flood")
+
+        async with serving(route) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            assert len(connections()) == 1
+            frames = (b"\x81\xa8" + b"\x00" * 4 + b"x" * 40) * 500  # masked text, deaf to the close that it is sent
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(frames)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            _, leaked = await asyncio.wait(connections(), timeout=5)
+            assert not leaked
+
+    run(scenario())
+
+
+def test_an_empty_binary_message_is_empty_bytes(run: Any) -> None:
+    async def scenario() -> None:
+        heard: asyncio.Queue[str | bytes] = asyncio.Queue()
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            with contextlib.suppress(MediaDisconnected):
+                while True:
+                    heard.put_nowait(await peer.receive())
+
+        async with serving(route) as (opened, _), opened() as peer:
+            await peer.send(b"")
+            await peer.send("")
+            await peer.send(b"x")
+            assert [await heard.get() for _ in range(3)] == [b"", "", b"x"]
+
+    run(scenario())
+
+
+def test_rubbish_after_the_close_is_no_fault_of_ours(run: Any) -> None:
+    async def scenario() -> None:
+        ended = asyncio.Event()
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            try:
+                while True:
+                    await peer.receive()
+            except MediaDisconnected:
+                ended.set()
+
+        async with serving(route) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"\x88\x80\x00\x00\x00\x00" + b"\xff" * 1000)
+            await reader.read()
+            await ended.wait()
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    run(scenario())
+
+
+async def test_quarts_test_client_works() -> None:
+    async def route(peer: MediaWebsocket) -> None:
+        await peer.accept()
+        await peer.send(f"heard {await peer.receive()!r}")
+        with pytest.raises(MediaDisconnected):
+            await peer.receive()
+
+    async with app_with(route).test_client().websocket("/ws") as peer:
+        await peer.send("hello")
+        assert await peer.receive() == "heard 'hello'"

@@ -1,0 +1,383 @@
+"""Attackers against a live server while a real call runs beside: nothing is opened, nothing is lost, nothing is said.
+
+Each attack ends with a line in the log that has its own reason; afterwards the honest call still gets its audio back, and
+no secret, token, signature or caller's number stands in anything that the process wrote.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import orjson
+import pytest
+from phone_line import (
+    ACCOUNT,
+    AUTH_TOKEN,
+    CALL,
+    CALLER,
+    GEMINI_KEY,
+    METRICS_TOKEN,
+    ORIGIN,
+    OTHER_TOKEN,
+    SOCKET_URL,
+    STREAM,
+    EchoCall,
+    Line,
+    connected,
+    media,
+    open_line,
+    start,
+)
+from twilio.request_validator import RequestValidator
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from callbot.messages import Ending
+
+HONEST = "CA" + "f" * 32
+VICTIM = CALL
+OTHER = "CA" + "3" * 32
+
+
+@dataclass
+class Street:
+    """The server, an honest call on it, and what an attacker may have got hold of."""
+
+    line: Line
+    honest: EchoCall
+    honest_socket: ClientConnection
+    tokens: list[str]
+
+    async def steal_token(self, call_sid: str = VICTIM) -> str:
+        self.tokens.append(await self.line.token(call_sid))
+        return self.tokens[-1]
+
+    def opened(self) -> int:
+        """Calls opened beside the honest one."""
+        return len(self.line.calls) - 1
+
+
+async def closed_with(websocket: ClientConnection) -> tuple[int, str]:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await websocket.recv()
+    assert websocket.close_code is not None
+    return websocket.close_code, websocket.close_reason or ""
+
+
+@contextlib.asynccontextmanager
+async def open_street(**overrides: float) -> AsyncIterator[Street]:
+    async with open_line(metrics_token=METRICS_TOKEN, **overrides) as line:
+        token = await line.token(HONEST)
+        async with line.stream(token, HONEST) as socket:
+            street = Street(line, await line.call(), socket, [token])
+            yield street
+            for chunk in range(1, 6):
+                await socket.send(media(chunk))
+            async with asyncio.timeout(5):
+                assert [await socket.recv() for _ in range(5)] == [media(chunk) for chunk in range(1, 6)]
+            assert not street.honest.ended.is_set()
+    assert not line.events("server.crashed")
+    assert not line.events("server.hypercorn")
+    assert not line.events("call.crashed")
+
+
+@pytest.fixture
+async def street(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> AsyncIterator[Street]:
+    caplog.set_level(logging.DEBUG)
+    async with open_street() as opened:
+        yield opened
+    printed = capfd.readouterr()
+    said = opened.line.everything_said() + printed.out + printed.err + caplog.text
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(SOCKET_URL, {})
+    for secret in (AUTH_TOKEN, OTHER_TOKEN, GEMINI_KEY, METRICS_TOKEN, CALLER, CALLER[1:], signature, *opened.tokens):
+        assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        (None, "signature_missing"),
+        ("", "signature_malformed"),
+        ("A" * 27 + "=", "signature_wrong"),
+        (RequestValidator(AUTH_TOKEN).compute_signature(ORIGIN + "/ws/twilio", {}), "signature_wrong"),
+        (RequestValidator(AUTH_TOKEN).compute_signature("wss://evil.example/ws/twilio", {}), "signature_wrong"),
+        (RequestValidator("old token").compute_signature(SOCKET_URL, {}), "signature_wrong"),
+    ],
+)
+async def test_a_forged_handshake_is_a_403_before_accepting(street: Street, signature: str | None, reason: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with street.line.socket(signature):
+            pass
+    assert (refused.value.response.status_code, refused.value.response.body) == (403, b"")
+    assert street.line.reasons() == [reason]
+    assert street.opened() == 0
+
+
+async def test_a_handshake_that_never_ends_is_cut_off() -> None:
+    async with open_line(handshake_s=0.1) as line:
+        reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
+        writer.write(b"GET /ws/twilio HTTP/1.1\r\nHost: x\r\n")
+
+        async def drip() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(b"X-A: b\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.02)
+
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            dripping = tasks.create_task(drip())
+            assert await reader.read() == b""
+            dripping.cancel()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        assert line.calls == []
+
+
+async def test_a_socket_that_never_starts_is_closed() -> None:
+    async with open_street(start_timeout_s=0.1) as street:
+        async with street.line.socket() as websocket:
+            await websocket.send(connected())
+            assert await closed_with(websocket) == (1008, "start_timeout")
+        assert street.line.reasons() == ["start_timeout"]
+        assert street.opened() == 0
+        assert street.line.services.registry.pending == 0
+
+
+async def test_sockets_without_a_token_are_capped() -> None:
+    async with open_street(max_unauthenticated_sockets=3, start_timeout_s=60) as street, contextlib.AsyncExitStack() as stack:
+        waiting = [await stack.enter_async_context(street.line.socket()) for _ in range(3)]
+        with pytest.raises(InvalidStatus) as refused:
+            await stack.enter_async_context(street.line.socket())
+        assert refused.value.response.status_code == 503
+        assert street.line.reasons() == ["too_many_unauthenticated"]
+        await waiting[0].close()
+        await street.line.said("stream.closed")
+        await stack.enter_async_context(street.line.socket())
+
+
+async def test_media_without_a_start_opens_nothing(street: Street) -> None:
+    async with street.line.socket() as websocket:
+        for chunk in range(1, 100):
+            await websocket.send(media(chunk))
+        assert await closed_with(websocket) == (1008, "not_started")
+    assert street.line.reasons() == ["not_started"]
+    assert street.opened() == 0
+
+
+async def test_a_flood_in_an_admitted_stream_is_closed_and_bounded(street: Street) -> None:
+    token = await street.steal_token()
+    async with street.line.stream(token) as websocket:
+        call = await street.line.call(1)
+        with contextlib.suppress(ConnectionClosed):
+            for chunk in range(1, 20_000):
+                await websocket.send(media(chunk))
+        await call.ended.wait()
+    assert street.line.reasons() == ["flood"]
+    assert street.line.events("stream.refused")[0]["call_sid"] == VICTIM
+    burst = street.line.settings.max_messages_per_s * 4
+    assert len(call.heard) < burst + street.line.settings.max_messages_per_s * 10  # what may pass in the seconds that it took
+
+
+async def test_a_clump_after_a_stall_is_no_flood(street: Street) -> None:
+    token = await street.steal_token()
+    async with street.line.stream(token) as websocket:
+        await street.line.call(1)
+        for chunk in range(1, 501):  # ten seconds at once
+            await websocket.send(media(chunk))
+        assert [await websocket.recv() for _ in range(500)] == [media(chunk) for chunk in range(1, 501)]
+    assert street.line.reasons() == []
+
+
+@pytest.mark.parametrize("size", [65_537, 100_000, 1_000_000])
+async def test_an_oversized_message_closes_with_1009(street: Street, size: int) -> None:
+    async with street.line.socket() as websocket:
+        await websocket.send("x" * size)
+        assert (await closed_with(websocket))[0] == 1009
+    assert street.opened() == 0
+    if size <= 2 * 65_536:  # beyond the net Hypercorn closes by itself
+        assert street.line.reasons() == ["oversize"]
+
+
+async def test_an_oversized_message_is_measured_in_bytes(street: Street) -> None:
+    async with street.line.socket() as websocket:
+        await websocket.send("é" * 40_000)
+        assert await closed_with(websocket) == (1009, "oversize")
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "reason"),
+    [
+        (b"\x00\x01\x02", 1003, "binary"),
+        (b"", 1003, "binary"),
+        ("", 1008, "unreadable"),
+        ("no json", 1008, "unreadable"),
+        ("[" * 30_000, 1008, "unreadable"),
+        ('{"event":' * 5_000 + "1" + "}" * 5_000, 1008, "unreadable"),
+        ('{"event":"start","start":{}}', 1008, "unreadable"),
+        (f'{{"event":"stop","streamSid":"{STREAM}","stop":{{}}}}', 1008, "not_started"),
+    ],
+)
+async def test_rubbish_before_start_is_closed(street: Street, message: str | bytes, code: int, reason: str) -> None:
+    async with street.line.socket() as websocket:
+        await websocket.send(message)
+        assert await closed_with(websocket) == (code, reason)
+    assert street.line.reasons() == [reason]
+    assert street.opened() == 0
+
+
+async def test_invalid_utf8_ends_the_socket_and_nothing_else(street: Street) -> None:
+    async with street.line.socket() as websocket:
+        await websocket.send(b"\xff\xfe\xfa", text=True)
+        await websocket.wait_closed()
+    assert street.opened() == 0
+
+
+async def test_an_unknown_event_before_start_is_tolerated(street: Street) -> None:
+    token = await street.steal_token()
+    async with street.line.socket() as websocket:
+        await websocket.send(connected())
+        await websocket.send('{"event":"new in 2027"}')
+        await websocket.send(start(token))
+        await street.line.call(1)
+
+
+async def test_a_replayed_token_is_refused_while_its_call_runs_and_after_it(street: Street) -> None:
+    token = await street.steal_token()
+    async with street.line.stream(token) as victim:
+        call = await street.line.call(1)
+        async with street.line.stream(token) as thief:
+            assert await closed_with(thief) == (1008, "token_used")
+        await victim.send(media(1))
+        assert await victim.recv() == media(1)
+    await call.ended.wait()
+    async with street.line.stream(token) as thief:
+        assert await closed_with(thief) == (1008, "token_used")
+    assert street.line.reasons() == ["token_used", "token_used"]
+    assert street.opened() == 1
+
+
+async def test_a_stolen_token_does_not_fit_another_call_and_stays_good_for_its_own(street: Street) -> None:
+    token = await street.steal_token()
+    await street.steal_token(OTHER)
+    async with street.line.stream(token, OTHER) as thief:
+        assert await closed_with(thief) == (1008, "token_wrong_call")
+    async with street.line.stream(token, attempt="2") as thief:
+        assert await closed_with(thief) == (1008, "token_wrong_call")
+    assert street.opened() == 0
+    async with street.line.stream(token):
+        assert (await street.line.call(1)).started.call_sid == VICTIM
+
+
+async def test_of_two_sockets_for_one_call_at_once_exactly_one_wins(street: Street) -> None:
+    token = await street.steal_token()
+    async with contextlib.AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(street.line.socket()) for _ in range(5)]
+        await asyncio.gather(*(websocket.send(start(token)) for websocket in sockets))
+        for _ in range(4):
+            await street.line.said("stream.refused", 4)
+        assert street.line.reasons() == ["token_used"] * 4
+        assert street.opened() == 1
+
+
+async def test_an_older_streams_unused_token_cannot_push_a_live_call_out(street: Street) -> None:
+    first = await street.steal_token()
+    fields = street.line.form(CallStatus="in-progress")
+    _, document = await street.line.post("/twiml/next?attempt=1", fields)
+    second = document.partition('name="token" value="')[2].partition('"')[0]
+    async with street.line.stream(second, attempt="2") as victim:
+        await street.line.call(1)
+        async with street.line.stream(first) as thief:
+            assert await closed_with(thief) == (1008, "second_stream")
+        await victim.send(media(1))
+        assert await victim.recv() == media(1)
+    assert street.line.reasons() == ["second_stream"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"token": ""}, "token_missing"),
+        ({"token": "x" * 32}, "token_unknown"),
+        ({"token": "'; DROP TABLE calls; --"}, "token_unknown"),
+        ({"token": "x", "call_sid": "CA" + "1" * 31}, "bad_sid"),
+        ({"token": "x", "call_sid": "../../etc/passwd"}, "bad_sid"),
+        ({"token": "x", "account": "AC" + "b" * 32}, "wrong_account"),
+        ({"token": "x", "account": "x"}, "bad_sid"),
+    ],
+)
+async def test_a_start_that_proves_nothing_opens_nothing(street: Street, parameters: dict[str, str], reason: str) -> None:
+    async with street.line.socket() as websocket:
+        await websocket.send(start(**parameters))
+        assert await closed_with(websocket) == (1008, reason)
+    assert street.line.reasons() == [reason]
+    assert street.opened() == 0
+
+
+async def test_an_expired_token_is_refused() -> None:
+    async with open_street(token_ttl_s=0.001) as street:  # too short for anybody but the honest call, see below
+        token = await street.steal_token()
+        await asyncio.sleep(0.002)
+        async with street.line.stream(token) as websocket:
+            assert await closed_with(websocket) == (1008, "token_expired")
+
+
+@pytest.mark.parametrize("signature", ["", "A" * 27 + "=", "L/OH5YylLD5NRKLltdqwSvS0BnU="])
+async def test_forged_questions_and_callbacks_change_nothing(street: Street, signature: str) -> None:
+    street.line.services.store.record_ending(HONEST, Ending.APOLOGISE)
+    fields = street.line.form(CallSid=HONEST, CallStatus="completed")
+    for target in ("/twiml", "/twiml/next?attempt=1", "/twilio/status"):
+        assert await street.line.post(target, fields, signature=signature) == (403, "")
+    assert await street.line.services.store.ending(HONEST) is Ending.APOLOGISE
+    assert len(street.line.reasons("webhook.refused")) == 3
+    assert set(street.line.reasons("webhook.refused")) <= {"signature_malformed", "signature_wrong"}
+    assert street.line.prepared == [HONEST]
+
+
+async def test_a_signature_does_not_fit_another_address(street: Street) -> None:
+    """A signed voice webhook shown to the other paths, and with another attempt."""
+    fields = street.line.form()
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(ORIGIN + "/twiml/next?attempt=1", fields)
+    for target in ("/twiml", "/twilio/status", "/twiml/next?attempt=2", "/twiml/next?attempt=1&attempt=2", "/twiml/next"):
+        assert await street.line.post(target, fields, signature=signature) == (403, "")
+
+
+async def test_one_call_too_many_is_refused_at_the_handshake_and_at_start() -> None:
+    async with open_street(max_calls=2) as street:
+        first, second = await street.steal_token(), await street.steal_token(OTHER)
+        async with street.line.socket() as early, street.line.stream(first):
+            await street.line.call(1)
+            with pytest.raises(InvalidStatus) as refused:
+                async with street.line.socket():
+                    pass
+            assert refused.value.response.status_code == 503
+            await early.send(start(second, OTHER))
+            assert await closed_with(early) == (1013, "too_many_calls")
+        assert street.line.reasons() == ["too_many_calls", "too_many_calls"]
+        assert street.opened() == 1
+
+
+async def test_refusals_are_counted_by_reason(street: Street) -> None:
+    with pytest.raises(InvalidStatus):
+        async with street.line.socket(None):
+            pass
+    await street.line.post("/twiml", street.line.form(), signature="x")
+    headers = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+    async with street.line.http.get(f"http://127.0.0.1:{street.line.port}/metrics", headers=headers) as answer:
+        text = await answer.text()
+    assert 'callbot_refusals_total{kind="stream",reason="signature_missing"} 1.0' in text
+    assert 'callbot_refusals_total{kind="webhook",reason="signature_malformed"} 1.0' in text
+    assert CALLER not in text
+
+
+def test_settings_show_no_secret() -> None:
+    from phone_line import make_settings
+
+    shown = repr(make_settings(metrics_token=METRICS_TOKEN))
+    assert orjson.dumps(ACCOUNT).decode().strip('"') in shown
+    for secret in (AUTH_TOKEN, OTHER_TOKEN, GEMINI_KEY, METRICS_TOKEN):
+        assert secret not in shown
