@@ -4,14 +4,15 @@ import time
 from collections.abc import Callable
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from callbot.actors.call import call_factory
-from callbot.actors.journal import CallMetrics
 from callbot.actors.services import CallServices
 from callbot.gemini.connector import Connector
 from callbot.server.serve import Shutdown, serve
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
+from callbot.telemetry.metrics import PrometheusCallMetrics
 from callbot.telemetry.redaction import redact
 from callbot.tools import standard_toolbox
 
@@ -21,7 +22,6 @@ async def serve_calls(
     *,
     on_started: Callable[[int], None] | None = None,
     shutdown: Shutdown | None = None,
-    metrics: CallMetrics | None = None,
 ) -> None:
     """Serve calls in the running loop until asked to stop. `on_started` hears the port.
 
@@ -30,6 +30,7 @@ async def serve_calls(
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
     store = MemoryCallStore(clock)
     toolbox = standard_toolbox()
+    registry = CollectorRegistry()
     services = CallServices(
         settings=settings,
         connector=Connector(settings, toolbox.tools),
@@ -38,8 +39,19 @@ async def serve_calls(
         clock=clock,
         toolbox=toolbox,
         redact=redact,
-        metrics=metrics or CallMetrics(),
+        metrics=PrometheusCallMetrics(registry),
     )
     await serve(
-        settings, call_factory=call_factory(services), store=store, on_started=on_started, shutdown=shutdown
+        settings,
+        call_factory=call_factory(services),
+        store=store,
+        metrics_registry=registry,
+        on_started=on_started,
+        shutdown=shutdown,
     )
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret that the settings hold: what no log line may show, whatever carries it there."""
+    single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
+    return [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]

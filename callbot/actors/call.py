@@ -6,7 +6,6 @@ has been written: one call dies, the server does not.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 from callbot.actors.base import Actor, Overflow
@@ -16,7 +15,7 @@ from callbot.actors.journal import Journal
 from callbot.actors.lane import UplinkLane
 from callbot.actors.opening import CallOpener, jitter
 from callbot.actors.playout import Playout
-from callbot.actors.ports import StreamSocket
+from callbot.actors.ports import CallFactory, StreamSocket
 from callbot.actors.services import CallServices, limits_from, patience_from
 from callbot.actors.signs import LifeSigns
 from callbot.actors.transcoder import Transcoder
@@ -302,7 +301,7 @@ class CallActor(Actor[CallMessage]):
                 pass
 
 
-def call_factory(services: CallServices) -> Callable[[StreamStarted, StreamSocket], CallActor]:
+def call_factory(services: CallServices) -> CallFactory:
     """Makes calls for the server."""
 
     def make(started: StreamStarted, socket: StreamSocket) -> CallActor:

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 
 from callbot.actors.ports import StreamSocket
-from callbot.messages import StreamStarted
+from callbot.messages import Ending, StreamStarted
 from callbot.server.callers import clean_text
 from callbot.server.services import ServerServices
 from callbot.store.protocol import StreamGrant, TokenOutcome
@@ -70,6 +70,8 @@ async def admit(services: ServerServices, socket: StreamSocket) -> StreamStarted
     if 0 < services.registry.attempt_of(grant.call_sid) < grant.attempt:
         # Only a signed /twiml/next has a token for a later attempt: Twilio knows that the older stream is over.
         await services.registry.displace(grant.call_sid)
+        # What the older stream noted while it was ended is not how this one ends.
+        services.store.record_ending(grant.call_sid, Ending.CONTINUE)
     if services.registry.attempt_of(grant.call_sid):
         raise StreamRefused("second_stream", call_sid=grant.call_sid, attempt=grant.attempt)
     if services.registry.draining:
@@ -80,7 +82,7 @@ async def admit(services: ServerServices, socket: StreamSocket) -> StreamStarted
         call_sid=grant.call_sid,
         stream_sid=start.stream_sid,
         account_sid=grant.account_sid,
-        at_s=asyncio.get_running_loop().time(),
+        at_s=services.clock(),
         caller=grant.caller,
         attempt=grant.attempt,
         parameters={

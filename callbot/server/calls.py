@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+from structlog.typing import FilteringBoundLogger
+
 from callbot.actors.ports import CallHandle
 from callbot.messages import StreamStarted
 from callbot.server.socket import QuartStreamSocket
@@ -28,7 +31,8 @@ class LiveCall:
 class CallRegistry:
     """Calls and sockets that have shown no token yet, each with its limit. Everything happens in the loop's thread."""
 
-    def __init__(self, max_calls: int, max_pending: int) -> None:
+    def __init__(self, max_calls: int, max_pending: int, log: FilteringBoundLogger | None = None) -> None:
+        self.log: FilteringBoundLogger = structlog.get_logger() if log is None else log
         self._max_calls = max_calls
         self._max_pending = max_pending
         self._calls: dict[str, LiveCall] = {}
@@ -99,7 +103,11 @@ class CallRegistry:
         """Refuse what is new, ask every call to end, let go of the sockets that have shown nothing."""
         self.draining = True
         for call in list(self._calls.values()):
-            call.handle.request_drain()
+            try:
+                call.handle.request_drain()
+            except Exception:  # a fault of one call must not keep the others from saying goodbye
+                self.log.exception("call.drain_failed", call_sid=call.started.call_sid)
+                call.task.cancel()
         for task in self._pending:
             task.cancel()
         self._check_empty()

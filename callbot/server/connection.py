@@ -69,6 +69,8 @@ class MediaWebsocket(Websocket):
 class DirectConnection(ASGIWebsocketConnection):
     """One WebSocket connection, in one task."""
 
+    read_out_s = READ_OUT_S
+
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run the route, then read what the peer still sends."""
         send = _convert_os_error(send)
@@ -90,7 +92,7 @@ class DirectConnection(ASGIWebsocketConnection):
         """Never return with Hypercorn's queue full: it would wait for ever to put the disconnect into it."""
         try:
             with contextlib.suppress(ClientDisconnectedError, TimeoutError):
-                async with asyncio.timeout(READ_OUT_S):
+                async with asyncio.timeout(self.read_out_s):
                     while True:
                         await buffer.get()
         finally:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import hypercorn.asyncio
-import structlog
 import uvloop
 from hypercorn.config import Config
 from hypercorn.logging import Logger
@@ -37,7 +36,7 @@ GRACEFUL_S = 1.0  # only the net under the drain
 SHUTDOWN_S = 2.0  # Quart's own clean-up
 LAST_RESORT_S = 2.5  # after drain_s: with its 7 s still inside Cloud Run's 10 s
 # Over our own limit, which closes with 1009 and a line in the log; what is larger still is cut off here.
-MESSAGE_NET = 2
+MESSAGE_NET = 4
 
 
 class Shutdown:
@@ -143,7 +142,7 @@ async def serve(
         settings,
         call_factory=call_factory,
         store=store,
-        log=structlog.get_logger("callbot.server") if log is None else log,
+        log=log,
         metrics_registry=metrics_registry,
         on_webhook=on_webhook,
     )

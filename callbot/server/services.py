@@ -65,7 +65,8 @@ class ServerServices:
         body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
-        registry = CallRegistry(settings.max_calls, settings.max_unauthenticated_sockets)
+        log = structlog.get_logger() if log is None else log
+        registry = CallRegistry(settings.max_calls, settings.max_unauthenticated_sockets, log)
         metrics = ServerMetrics(metrics_registry)
         metrics.watch(lambda: registry.live, lambda: registry.pending, lambda: registry.draining)
         return cls(
@@ -81,7 +82,7 @@ class ServerServices:
             caller_rate=CallerRate(settings.max_calls_per_caller_per_minute, clock),
             registry=registry,
             metrics=metrics,
-            log=structlog.get_logger("callbot.server") if log is None else log,
+            log=log,
             clock=clock,
             on_webhook=on_webhook,
             body_timeout_s=body_timeout_s,

@@ -19,7 +19,7 @@ from enum import StrEnum
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import SecretStr
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
 HEADER = b"x-twilio-signature"

@@ -33,11 +33,13 @@ class QuartStreamSocket:
         max_messages_per_s: float,
         on_refused: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
+        send_stall_s: float = SEND_STALL_S,
     ) -> None:
         self._websocket = websocket
         self._max_message_bytes = max_message_bytes
         self._bucket = TokenBucket(max_messages_per_s, max_messages_per_s * BURST_S, clock)
         self._on_refused = on_refused
+        self._send_stall_s = send_stall_s
         self._reading: asyncio.Timeout | None = None
         self._gone = False
         self._closed = False
@@ -65,7 +67,7 @@ class QuartStreamSocket:
         if self._gone or self._closed:
             raise StreamClosed
         try:
-            async with asyncio.timeout(SEND_STALL_S):
+            async with asyncio.timeout(self._send_stall_s):
                 await self._websocket.send(message)
         except (MediaDisconnected, TimeoutError):
             self.cut()

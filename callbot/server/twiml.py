@@ -4,7 +4,7 @@ Every document ends on purpose: after a stream comes the `action` address, after
 `<Connect>`, because its `action` wins over following verbs (Twilio, "TwiML: Connect").
 """
 
-from twilio.twiml.voice_response import Connect, VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import Connect, VoiceResponse
 
 from callbot.settings import Settings
 

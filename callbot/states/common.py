@@ -117,7 +117,7 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
             if attempt == record.attempt:
                 record = record.but(handle=handle, tries=0, opening_failures=0, bad_audio=0)
             return Step(record)
-        case Transcribed() | TurnSpeaking() if not record.talked:
+        case Transcribed():
             return Step(record.but(talked=True))
         case CallerSpoke():
             return Step(record.but(caller_speaking=True), (StartTimer(IDLE, record.limits.caller_silence_s),))
@@ -125,7 +125,9 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
             return Step(record.but(caller_speaking=False))
         case PlayoutEmpty():
             return Step(record.but(unheard=False))
-        case PlayoutResumed() | TurnSpeaking():
+        case TurnSpeaking():
+            return Step(record.but(talked=True, unheard=True))
+        case PlayoutResumed():
             return Step(record.but(unheard=True))
         case TurnStarted(turn=turn):
             return Step(record.but(turn=turn, generating=True))
@@ -143,7 +145,7 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
             return Step(add_key(record, digit), (StartTimer(KEYS, record.limits.keys_s),))
         case TimerFired(name="keys"):  # kept until a session can be told
             return Step(record, (StartTimer(KEYS, record.limits.keys_s),))
-        case Transcribed() | TurnAudible() | TurnFirstHeard() | TurnPlayed() | GoAway() | ModelSilent() | ModelUsage():
+        case TurnAudible() | TurnFirstHeard() | TurnPlayed() | GoAway() | ModelSilent() | ModelUsage():
             return Step(record)
         case StreamFault() | Beat() | TimerFired():  # a timer stopped too late is late, not wrong
             return Step(record)

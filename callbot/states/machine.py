@@ -14,6 +14,7 @@ is merely late (a mark or a timer after the move) is listed as such in that stat
 The diagram in `docs/states.md` is drawn from `TABLE`; a test compares them.
 """
 
+import logging
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import NamedTuple
@@ -24,6 +25,9 @@ from callbot.effects import Effect, Moved
 from callbot.messages import CallMessage
 from callbot.states import closed, connecting, draining, reconnecting, streaming
 from callbot.states.record import CallRecord, Limits, State, Step, Trigger
+
+# For every call it would warn, by eighteen lines, that `model_override` leaves out what `CallMachine` does not declare.
+logging.getLogger("transitions.core").setLevel(logging.ERROR)
 
 
 class Row(NamedTuple):

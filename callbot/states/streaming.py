@@ -104,7 +104,7 @@ def _session(record: CallRecord, event: CallMessage) -> Step | None:
             deadline_s = max(0.0, left_s - limits.go_away_margin_s)
             record = record.but(moving="go_away")
             return _move(record) if deadline_s == 0.0 else Step(record, (StartTimer(common.MOVE, deadline_s),))
-        case TimerFired(name=common.ROTATE):
+        case TimerFired(name=common.ROTATE) if not record.moving:  # a goAway's deadline is nearer
             return Step(record.but(moving="rotation"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
         case TimerFired(name=common.MOVE) if record.moving:
             return _move(record)
@@ -149,8 +149,10 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
                 return Step(record, done)
             return _silent(record, "silent_turn", done)
         case ModelInterrupted(turn=turn):
-            record = record.but(generating=False, hang_up_due=False)
             dropped = common.drop_turns(turn)
+            if record.hang_up_due:  # the caller has more to say: the goodbye is taken back
+                dropped += (StopTimer(common.GOODBYE),)
+            record = record.but(generating=False, hang_up_due=False)
             if record.caller_speaking:
                 return Step(record, dropped)
             # Nobody is heard speaking here: if it was a phantom, somebody has to say something soon.

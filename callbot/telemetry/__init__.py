@@ -1,1 +1,1 @@
-"""Logs, metrics, and the story of a call."""
+"""What a call tells about itself: log lines, metrics, and the story and picture made from them."""

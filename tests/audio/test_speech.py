@@ -141,6 +141,17 @@ def test_steady_noise_is_never_speech(level_dbm0: float) -> None:
     assert events_of(to_mulaw(line_noise(20, level_dbm0))) == []
 
 
+def test_noise_that_sways_by_6_db_is_not_speech() -> None:
+    noise = line_noise(20, -38)
+    sway_db = 3 * np.sin(2 * np.pi * 1.5 * np.arange(noise.size) / 8000)
+    assert events_of(to_mulaw(noise * 10 ** (sway_db / 20))) == []
+
+
+def test_breath_on_a_silent_line_is_not_speech() -> None:
+    breath = np.concatenate([line_noise(0.7, -72), line_noise(0.3, -50)] * 10)
+    assert events_of(to_mulaw(breath)) == []
+
+
 def test_comfort_noise_and_digital_silence_are_never_speech_nor_the_change_between_them() -> None:
     codes = np.array([*range(0x7B, 0x80), *range(0xFB, 0x100)], np.uint8)
     comfort_noise = np.random.default_rng(3).choice(codes, 16_000).tobytes()

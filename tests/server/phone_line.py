@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 from urllib.parse import urlencode
@@ -43,7 +44,17 @@ def make_settings(**overrides: Any) -> Settings:
         "start_timeout_s": 2.0,
         **overrides,
     }
-    return Settings(_env_file=None, **values)
+    return Settings(_env_file=None, **values)  # type: ignore[call-arg]
+
+
+class StoppedClock:
+    """Monotonic seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 class EchoCall:
@@ -129,10 +140,10 @@ class Line:
     capture: "Capture"
 
     @property
-    def lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[MutableMapping[str, Any]]:
         return self.capture.entries
 
-    def events(self, name: str) -> list[dict[str, Any]]:
+    def events(self, name: str) -> list[MutableMapping[str, Any]]:
         return [line for line in self.lines if line["event"] == name]
 
     def reasons(self, name: str = "stream.refused") -> list[str]:
@@ -198,7 +209,7 @@ class Line:
                 await self.opened.get()
         return self.calls[number]
 
-    async def said(self, name: str, times: int = 1) -> dict[str, Any]:
+    async def said(self, name: str, times: int = 1) -> MutableMapping[str, Any]:
         """The log line of that event, once it has been written so many times."""
         async with asyncio.timeout(5):
             while len(self.events(name)) < times:
@@ -251,6 +262,7 @@ async def open_line(
     *,
     handshake_s: float = 5.0,
     body_timeout_s: float = 5.0,
+    clock: Callable[[], float] = time.monotonic,
     **overrides: Any,
 ) -> AsyncIterator[Line]:
     """A server in this loop, from its port to its drain."""
@@ -272,7 +284,7 @@ async def open_line(
         return call
 
     services = ServerServices.from_settings(
-        settings, call_factory=factory, log=log, on_webhook=prepared.append, body_timeout_s=body_timeout_s
+        settings, call_factory=factory, log=log, on_webhook=prepared.append, body_timeout_s=body_timeout_s, clock=clock
     )
     shutdown = Shutdown()
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,8 @@ import uvloop
 from phone_line import CALL, EchoCall, StubbornCall, make_settings, media, open_line
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from callbot.messages import Ending
+from callbot.actors.ports import StreamSocket
+from callbot.messages import Ending, StreamStarted
 from callbot.server.app import create_app
 from callbot.server.serve import LAST_RESORT_S, Shutdown, open_listener, serve_app
 from callbot.server.services import ServerServices
@@ -64,6 +65,29 @@ def test_a_call_that_does_not_end_is_cancelled_at_the_limit(run: Any) -> None:
         assert line.events("server.stopped")[0]["cancelled"] == 1
 
     run(scenario())
+
+
+class FaultyDrain(EchoCall):
+    def request_drain(self) -> None:
+        raise RuntimeError("a bug in the drain")
+
+
+async def test_a_fault_in_one_calls_drain_keeps_no_other_from_saying_goodbye() -> None:
+    classes = iter([FaultyDrain])
+
+    def first_is_faulty(started: StreamStarted, stream: StreamSocket) -> EchoCall:
+        return next(classes, EchoCall)(started, stream)
+
+    other = "CA" + "8" * 32
+    async with open_line(first_is_faulty, drain_s=60) as line:
+        first, second = await line.token(), await line.token(other)
+        async with line.stream(first), line.stream(second, other):
+            calls = [await line.call(0), await line.call(1)]
+            line.shutdown.request()
+            for call in calls:
+                await call.ended.wait()
+    assert sorted(call.how for call in calls) == ["cancelled", "stream closed"]
+    assert len(line.events("call.drain_failed")) == 1
 
 
 def test_a_second_request_ends_the_waiting(run: Any) -> None:
@@ -219,6 +243,9 @@ async def test_what_is_not_ended_in_time_is_ended_by_the_last_resort() -> None:
     async def hang() -> None:
         await called.wait()
 
+    def end_it() -> None:
+        loop.call_soon_threadsafe(called.set)
+
     shutdown = Shutdown()
     shutdown.request()
     await serve_app(
@@ -226,7 +253,7 @@ async def test_what_is_not_ended_in_time_is_ended_by_the_last_resort() -> None:
         services,
         listener=open_listener("127.0.0.1", 0),
         shutdown=shutdown,
-        last_resort=lambda: loop.call_soon_threadsafe(called.set) and None,  # type: ignore[func-returns-value]
+        last_resort=end_it,
         last_resort_s=0.1,
     )
     assert called.is_set()

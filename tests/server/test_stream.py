@@ -4,11 +4,15 @@ import asyncio
 
 import aiohttp
 import pytest
-from phone_line import CALL, METRICS_TOKEN, STREAM, CrashingCall, EchoCall, Line, connected, media, open_line, start
+from phone_line import CALL, METRICS_TOKEN, STREAM, CrashingCall, EchoCall, Line, connected, media, open_line, start, token_in
 from websockets.exceptions import ConnectionClosed
 
-from callbot.actors.ports import StreamSocket
-from callbot.messages import StreamStarted
+from callbot.actors.ports import StreamClosed, StreamSocket
+from callbot.messages import Ending, StreamStarted
+from callbot.server.connection import MediaWebsocket
+from callbot.server.socket import QuartStreamSocket
+from callbot.store.memory import MemoryCallStore
+from callbot.store.protocol import Minted, StreamGrant
 
 OTHER_CALL = "CA" + "7" * 32
 STOP = f'{{"event":"stop","sequenceNumber":"9","streamSid":"{STREAM}","stop":{{"callSid":"{CALL}"}}}}'
@@ -105,7 +109,7 @@ async def test_the_next_stream_of_a_call_takes_over_from_one_that_hangs(line: Li
         status, document = await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress"))
         assert status == 200
         assert 'name="attempt" value="2"' in document
-        second = document.split('name="token" value="')[1].split('"')[0]
+        second = token_in(document)
         async with line.stream(second, attempt="2") as websocket:
             newer = await line.call(1)
             assert older.ended.is_set()
@@ -114,6 +118,63 @@ async def test_the_next_stream_of_a_call_takes_over_from_one_that_hangs(line: Li
             assert await websocket.recv() == media(1)
             assert newer.started.attempt == 2
             assert line.services.registry.live == 1
+            assert await line.services.store.ending(CALL) is Ending.CONTINUE
+
+
+class DeafCall(EchoCall):
+    """A call that reads nothing, so that it does not notice the end of its stream."""
+
+    async def _echo(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_older_stream_that_does_not_end_by_itself_is_cancelled() -> None:
+    classes = iter([DeafCall])
+
+    def first_is_deaf(started: StreamStarted, stream: StreamSocket) -> EchoCall:
+        return next(classes, EchoCall)(started, stream)
+
+    async with open_line(first_is_deaf) as line, line.stream(await line.token()):
+        older = await line.call(0)
+        _, document = await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress"))
+        async with line.stream(token_in(document), attempt="2"):
+            await line.call(1)
+            assert older.how == "cancelled"
+
+
+async def test_a_peer_that_reads_nothing_stalls_one_send_and_no_more() -> None:
+    class FullPeer(MediaWebsocket):
+        def __init__(self) -> None:
+            self.sends = 0
+
+        async def send(self, message: str | bytes) -> None:
+            self.sends += 1
+            await asyncio.Event().wait()
+
+    peer = FullPeer()
+    reasons: list[str] = []
+    socket = QuartStreamSocket(
+        peer, max_message_bytes=65_536, max_messages_per_s=250, on_refused=reasons.append, send_stall_s=0.01
+    )
+    for _ in range(3):
+        with pytest.raises(StreamClosed):
+            await socket.send("x")
+    with pytest.raises(StreamClosed):
+        await socket.receive()
+    await socket.close(1000, "")
+    assert peer.sends == 1
+
+
+async def test_a_fault_of_a_route_is_logged_whole_and_shown_to_nobody(line: Line) -> None:
+    class BrokenStore(MemoryCallStore):
+        async def mint(self, grant: StreamGrant, ttl_s: float) -> Minted:
+            raise RuntimeError("the store is down")
+
+    object.__setattr__(line.services, "store", BrokenStore())
+    assert await line.post("/twiml", line.form()) == (500, "")
+    (crash,) = line.events("server.crashed")
+    assert crash["path"] == "/twiml"
+    assert "the store is down" in crash["exception"]
 
 
 async def test_registry_is_empty_after_the_calls(line: Line) -> None:

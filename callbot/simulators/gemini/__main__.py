@@ -37,12 +37,16 @@ def read_greeting(path: Path) -> bytes:
     """Return the samples of a WAV file.
 
     Raises:
-        ValueError: it is not 24 kHz, 16-bit, mono.
+        ValueError: it is not a WAV file of 24 kHz, 16-bit, mono.
     """
-    with wave.open(str(path), "rb") as file:
-        if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (MODEL_RATE_HZ, 2, 1):
-            raise ValueError(f"{path} must be 24 kHz, 16-bit, mono; convert it with: sox IN -r 24000 -b 16 -c 1 OUT")
-        return file.readframes(file.getnframes())
+    convert = "convert it with: sox IN -r 24000 -b 16 -c 1 OUT.wav"
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getframerate(), file.getsampwidth(), file.getnchannels()) != (MODEL_RATE_HZ, 2, 1):
+                raise ValueError(f"{path} must be 24 kHz, 16-bit, mono; {convert}")
+            return file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as broken:
+        raise ValueError(f"{path} is not a WAV file ({broken}); {convert}") from broken
 
 
 def advice(standin: GeminiStandIn) -> str:
@@ -97,7 +101,7 @@ def main() -> int:
             record_audio=False,
         )
         asyncio.run(run(options))
-    except (ValueError, OSError, wave.Error) as wrong:
+    except (ValueError, OSError) as wrong:
         sys.stderr.write(f"{wrong}\n")
         return 2
     return 0

@@ -42,6 +42,7 @@ class Misbehaviour:
             self._armed.remove(fault)
         if self._script.take(fault):
             self._session.fired.append(type(fault.do).__name__)
+            self._session.changed()
             await carry_out(fault.do, self._session)
 
 

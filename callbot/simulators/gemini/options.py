@@ -11,7 +11,10 @@ from .vad import VadSettings
 
 @dataclass(frozen=True, slots=True)
 class StandInOptions:
-    """Options of `GeminiStandIn`. Durations are simulated seconds: `time_scale` turns them into real ones."""
+    """Options of `GeminiStandIn`.
+
+    Durations are simulated seconds, unless they say otherwise; `time_scale` turns them into real ones.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0  # 0: any free port
@@ -22,7 +25,7 @@ class StandInOptions:
     brain: Brain = field(default_factory=Parrot)
     faults: tuple[Fault, ...] = ()
 
-    # Simulated seconds for each real one. Everything below that is called *_s is in simulated seconds.
+    # Simulated seconds for each real one.
     time_scale: float = 1.0
     # "caller": an answer is paced by the caller's audio, sample by sample, and not by any clock.
     pace: Literal["wall", "caller"] = "wall"
@@ -44,7 +47,7 @@ class StandInOptions:
     usage_in_turn_complete: bool = True  # False: usageMetadata in a message of its own
 
     session_ids: bool = True  # whether setupComplete has a sessionId
-    setup_timeout_s: float = 10.0  # how long a client may take to send setup
+    setup_timeout_s: float = 10.0  # how long a client may take to send setup; real seconds: no client is faster
     extra_models: frozenset[str] = frozenset()  # accepted in both modes, besides the known ones
 
     # Accepted keys and tokens; None: any, but there must be one (except on `/`, where the SDK has none to send).

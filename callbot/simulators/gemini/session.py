@@ -127,7 +127,7 @@ class LiveSession(SessionRecord):
     async def _set_up(self) -> None:
         options = self.server.options
         try:
-            async with asyncio.timeout(options.setup_timeout_s / options.time_scale):
+            async with asyncio.timeout(options.setup_timeout_s):
                 first = await self.wire.hear()
         except TimeoutError as late:
             raise SetupRefusedError(*SETUP_LATE) from late

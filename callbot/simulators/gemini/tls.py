@@ -1,7 +1,8 @@
-"""The stand-in's certificate authority and server certificate, made new for each run and never trusted elsewhere."""
+"""The stand-in's certificate authority and server certificate, made new in each process and never trusted elsewhere."""
 
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import trustme
@@ -29,12 +30,22 @@ class TlsIdentity:
         return ssl.create_default_context(cadata=self.ca_pem.decode())
 
 
-def make_identity(host: str) -> TlsIdentity:
-    """Make a CA and a server certificate valid for 127.0.0.1, localhost and `host`."""
-    names = sorted({"127.0.0.1", "localhost", host} - {"0.0.0.0", "::"})
+@lru_cache(maxsize=8)
+def _certificates(names: tuple[str, ...]) -> tuple[bytes, trustme.LeafCert, trustme.LeafCert]:
+    # Kept for the life of the process: a test suite starts hundreds of stand-ins, and keys are what takes time.
     authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names).configure_cert(server)
-    impostor = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    trustme.CA().issue_cert(*names).configure_cert(impostor)
-    return TlsIdentity(server, impostor, authority.cert_pem.bytes())
+    return authority.cert_pem.bytes(), authority.issue_cert(*names), trustme.CA().issue_cert(*names)
+
+
+def make_identity(host: str) -> TlsIdentity:
+    """Return a CA and a server certificate valid for 127.0.0.1, localhost and `host`."""
+    names = tuple(sorted({"127.0.0.1", "localhost", host} - {"0.0.0.0", "::"}))
+    ca_pem, certificate, impostor = _certificates(names)
+    return TlsIdentity(_server_context(certificate), _server_context(impostor), ca_pem)
+
+
+def _server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    # Not create_default_context: that reads all public CAs, and this server asks nobody for a certificate.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context

@@ -49,6 +49,7 @@ from callbot.simulators.twilio.script import (
     WaitForStream,
     WaitUntilBotQuiet,
     WaitUntilBotSpeaks,
+    WaitUntilHeard,
 )
 from callbot.simulators.twilio.wav import WavError, read_wav
 
@@ -101,6 +102,7 @@ __all__ = [
     "WaitTimeoutError",
     "WaitUntilBotQuiet",
     "WaitUntilBotSpeaks",
+    "WaitUntilHeard",
     "WavError",
     "WrongSignature",
     "describe",

@@ -178,6 +178,11 @@ class AppSocket:
         poll.register(raw.fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection has ended, TCP included."""
+        return self._connection.connection_lost_waiter.done()
+
     async def wait_closed(self, timeout_s: float) -> bool:
         """Wait for the connection's end; False when the time ran out first."""
         try:

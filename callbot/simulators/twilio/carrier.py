@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 
 from callbot.simulators.twilio.call import Call
+from callbot.simulators.twilio.call_requests import CallIdentity
 from callbot.simulators.twilio.clock import Clock, MonotonicClock
 from callbot.simulators.twilio.faults import Fault
 from callbot.simulators.twilio.line import LineModel
@@ -25,7 +26,8 @@ class Carrier:
         self._addresses = Addresses(options)
         self._seed = random.SystemRandom().getrandbits(64) if options.seed is None else options.seed
         self._placed = 0
-        self._calls: dict[str, Call] = {}
+        self._live: dict[str, Call] = {}
+        self._known: dict[str, CallIdentity] = {}
 
     async def call(
         self,
@@ -58,9 +60,19 @@ class Carrier:
             faults=faults,
             line=line or LineModel(),
         )
-        self._calls[call.identity.call_sid] = call
-        return await call.run()
+        call_sid = call.identity.call_sid
+        self._known[call_sid] = call.identity
+        self._live[call_sid] = call
+        try:
+            return await call.run()
+        finally:
+            del self._live[call_sid]  # recordings are large; what is kept of a call is its identity
 
-    def find(self, call_sid: str) -> Call | None:
-        """The call with that sid, in progress or over."""
-        return self._calls.get(call_sid)
+    def identity(self, call_sid: str) -> CallIdentity | None:
+        """Who called whom in that call, and its status; None when there never was one."""
+        return self._known.get(call_sid)
+
+    def live(self, call_sid: str) -> Call | None:
+        """The call with that sid, None when it is over."""
+        call = self._live.get(call_sid)
+        return None if call is None or call.is_over else call

@@ -8,6 +8,7 @@ import base64
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 HUGE_PAYLOAD_BYTES = 1 << 20  # far above anything Twilio sends, below the usual limits of several MiB
 NESTING = 50_000  # deep enough to exhaust a recursive JSON reader
@@ -52,12 +53,17 @@ class Garbage(StrEnum):
     INVALID_UTF8 = "invalid UTF-8"
 
 
+type Signed = Literal[
+    "voice", "fallback", "redirect", "action", "dial-action", "rest-url", "replay", "status", "stream-status", "stream"
+]
+
+
 @dataclass(frozen=True, slots=True)
 class WrongSignature:
-    """Sign requests wrongly. `where`: the kind of exchange, e.g. voice, action, status, or stream."""
+    """Sign one kind of request wrongly: an `Exchange.kind`, or "stream" for the handshake."""
 
     kind: BadSignature = BadSignature.WRONG
-    where: str = "stream"
+    where: Signed = "stream"
 
 
 @dataclass(frozen=True, slots=True)

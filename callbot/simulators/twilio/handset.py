@@ -92,6 +92,7 @@ class Handset:
         self._waiters: list[_Waiter] = []
         self._bot_speech_start: int | None = None
         self._last_audible = -1
+        self._audible_frames = 0
 
     @property
     def frames(self) -> int:
@@ -107,6 +108,11 @@ class Handset:
     def bot_speech_ms(self) -> int:
         """How long the bot has been speaking without a longer pause."""
         return 0 if self._bot_speech_start is None else (self.frames - self._bot_speech_start) * FRAME_MS
+
+    @property
+    def heard_ms(self) -> int:
+        """How much sound has been heard since the start."""
+        return self._audible_frames * FRAME_MS
 
     @property
     def quiet_ms(self) -> int:
@@ -188,6 +194,7 @@ class Handset:
         self.heard.append(heard)
         self.audible.append(audible)
         if audible:
+            self._audible_frames += 1
             if self._last_audible < 0:
                 self._note(at_s, "first_bot_audio", "")
             if self._bot_speech_start is None:

@@ -14,7 +14,7 @@ from callbot.simulators.twilio.playout import FRAME_BYTES, FRAME_MS, SILENCE
 
 # Idle lines seen in captures dither over these codes: at most +-32 of 32768, about -60 dBFS.
 _DITHER = bytes((*range(0x7B, 0x80), *range(0xFB, 0x100)))
-_NOISE_FRAMES = 64  # a table that is walked in random order: real randomness 50 times a second costs too much
+_TO_DITHER = bytes(_DITHER[byte % len(_DITHER)] for byte in range(256))  # translates random bytes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,6 @@ class Microphone:
         self._model = model
         self._rng = rng
         self._gain = 10 ** (model.level_db / 20)
-        self._noise = [SILENCE]
-        if model.idle == "comfort":
-            self._noise = [bytes(rng.choices(_DITHER, k=FRAME_BYTES)) for _ in range(_NOISE_FRAMES)]
 
     def frame(self, voice: bytes | None, heard: Sequence[bytes]) -> bytes:
         """Return the next 160 bytes.
@@ -76,7 +73,8 @@ class Microphone:
         far, one entry per frame, for the echo.
         """
         if voice is None:
-            spoken = self._rng.choice(self._noise)
+            comfort = self._model.idle == "comfort"
+            spoken = self._rng.randbytes(FRAME_BYTES).translate(_TO_DITHER) if comfort else SILENCE
         elif self._gain == 1.0:
             spoken = voice
         else:

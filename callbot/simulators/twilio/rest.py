@@ -114,28 +114,28 @@ class RestApi:
             raise _ApiError(401, WRONG_CREDENTIALS, "Authenticate")
 
     async def _act(self, request: web.Request, call_sid: str, fields: Mapping[str, str]) -> dict[str, object]:
-        call = self._carrier.find(call_sid)
-        if call is None or request.match_info["account_sid"] != self._carrier.options.account_sid:
+        identity = self._carrier.identity(call_sid)
+        if identity is None or request.match_info["account_sid"] != self._carrier.options.account_sid:
             raise _ApiError(404, NOT_FOUND, f"The requested resource {request.path} was not found")
         if request.method == "POST":
-            await self._update(call, request.path, fields)
+            await self._update(self._carrier.live(call_sid), request.path, fields)
         return {
             "sid": call_sid,
             "account_sid": self._carrier.options.account_sid,
             "api_version": "2010-04-01",
             "direction": "inbound",
-            "from": call.identity.from_number,
-            "to": call.identity.to_number,
-            "status": call.identity.status,
+            "from": identity.from_number,
+            "to": identity.to_number,
+            "status": identity.status,
             "uri": request.path,
         }
 
-    async def _update(self, call: Call, path: str, fields: Mapping[str, str]) -> None:
+    async def _update(self, call: Call | None, path: str, fields: Mapping[str, str]) -> None:
         if self.failure is not None:
             await asyncio.sleep(self.failure.delay_s)
             if self.failure.status:
                 raise _ApiError(self.failure.status, self.failure.code, "An internal server error has occurred")
-        if call.is_over:
+        if call is None:
             if self._over_code == CALL_OVER:
                 raise _ApiError(400, CALL_OVER, "Call is not in-progress. Cannot redirect.")
             raise _ApiError(404, NOT_FOUND, f"The requested resource {path} was not found")

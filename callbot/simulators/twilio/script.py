@@ -1,8 +1,9 @@
 """What a caller does: a list of simple steps, or an async function that is given the `Line`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, override
 
 import audioop
 
@@ -80,6 +81,10 @@ class Line:
             f"the bot to be quiet for {quiet_ms} ms",
         )
 
+    async def wait_until_heard(self, total_ms: int, timeout_s: float = TALK_TIMEOUT_S) -> None:
+        """Wait until `total_ms` of sound have been heard since the first stream's start."""
+        await self._handset.until(lambda: self._handset.heard_ms >= total_ms, timeout_s, f"{total_ms} ms of sound")
+
     async def barge_in(
         self, audio: bytes, *, after_ms: int = 400, encoding: Encoding = "s16le", name: str = "barge-in"
     ) -> None:
@@ -127,12 +132,14 @@ class Line:
         self.inject(StopReading(0, round(for_s * 1000)))
 
 
-class Step(Protocol):
+class Step(ABC):
     """One thing a caller does."""
 
+    __slots__ = ()
+
+    @abstractmethod
     async def run(self, line: Line) -> None:
         """Do it."""
-        ...
 
 
 type Script = Sequence[Step] | Callable[[Line], Awaitable[None]]
@@ -148,54 +155,66 @@ async def run_script(script: Script, line: Line) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Speak:
+class Speak(Step):
     """Say 8 kHz mono audio."""
 
     audio: bytes
     encoding: Encoding = "s16le"
     name: str = "speech"
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.speak(self.audio, encoding=self.encoding, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Step):
     """Say nothing for a while."""
 
     for_ms: int
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.silence(self.for_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class WaitUntilBotSpeaks:
+class WaitUntilBotSpeaks(Step):
     """Wait for the bot's voice."""
 
     timeout_s: float = ANSWER_TIMEOUT_S
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.wait_until_bot_speaks(self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
-class WaitUntilBotQuiet:
+class WaitUntilBotQuiet(Step):
     """Wait for the bot's silence."""
 
     quiet_ms: int = 800
     timeout_s: float = TALK_TIMEOUT_S
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.wait_until_bot_quiet(self.quiet_ms, self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
-class BargeIn:
+class WaitUntilHeard(Step):
+    """Wait until that much sound has been heard in all."""
+
+    total_ms: int
+    timeout_s: float = TALK_TIMEOUT_S
+
+    @override
+    async def run(self, line: Line) -> None:
+        await line.wait_until_heard(self.total_ms, self.timeout_s)
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn(Step):
     """Interrupt the bot once it has been speaking for `after_ms`."""
 
     audio: bytes
@@ -203,63 +222,63 @@ class BargeIn:
     encoding: Encoding = "s16le"
     name: str = "barge-in"
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.barge_in(self.audio, after_ms=self.after_ms, encoding=self.encoding, name=self.name)
 
 
 @dataclass(frozen=True, slots=True)
-class Press:
+class Press(Step):
     """Press keys."""
 
     digits: str
     gap_ms: int = 200
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.press(self.digits, self.gap_ms)
 
 
 @dataclass(frozen=True, slots=True)
-class Inject:
+class Inject(Step):
     """Let a fault strike."""
 
     fault: TimedFault
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         line.inject(self.fault)
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForStream:
+class WaitForStream(Step):
     """Wait for the call's stream of that number."""
 
     number: int
     timeout_s: float = ANSWER_TIMEOUT_S
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.wait_for_stream(self.number, self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
-class StayOnLine:
+class StayOnLine(Step):
     """Wait for the other side to end the call."""
 
     timeout_s: float = TALK_TIMEOUT_S
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.stay(self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(Step):
     """Hang up. A script that ends hangs up by itself."""
 
     style: HangUpStyle | None = None
 
+    @override
     async def run(self, line: Line) -> None:
-        """Do it."""
         await line.hang_up(self.style)

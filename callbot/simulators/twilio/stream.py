@@ -209,8 +209,8 @@ class MediaStream:
 
     async def _read(self, socket: AppSocket) -> None:
         while True:
-            await self._reading.wait()
             message = await socket.receive()
+            await self._reading.wait()  # after it: a message may come in while we have stopped reading
             if message is None:
                 return
             self._catch_up()

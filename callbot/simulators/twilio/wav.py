@@ -5,7 +5,6 @@ import wave
 from pathlib import Path
 
 import audioop
-import numpy as np
 
 TARGET_HZ = 8000
 _TAPS = 63  # a windowed-sinc half-band filter: flat to 3.4 kHz, more than 50 dB down above 4.6 kHz
@@ -40,6 +39,8 @@ def read_wav(path: Path) -> bytes:
 
 def halve_rate(samples: bytes) -> bytes:
     """Bring 16-bit mono samples from 16 to 8 kHz, with a low-pass below 4 kHz first."""
+    import numpy as np  # late: most calls speak 8 kHz audio, and numpy takes half a second to load
+
     at = np.arange(_TAPS) - _TAPS // 2
     taps = np.sinc(at * 0.5) * 0.5 * np.hamming(_TAPS)
     wide = np.frombuffer(samples, dtype="<i2").astype(np.float64)

@@ -96,7 +96,7 @@ class WebhookClient:
         self._addresses = addresses
         self._clock = clock
         self._rng = rng
-        self._wrong = {fault.where: fault.kind for fault in wrong}
+        self._wrong: dict[str, BadSignature] = {fault.where: fault.kind for fault in wrong}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:

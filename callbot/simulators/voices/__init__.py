@@ -59,4 +59,5 @@ def _pcm(speaker: Literal["caller", "bot"], name: str) -> bytes:
         raise KeyError(f"no {speaker} voice {name!r}; there are: {known}")
     recording = files(__name__).joinpath(f"{speaker}_{name}.wav").read_bytes()
     with wave.open(io.BytesIO(recording)) as reader:
-        return reader.readframes(reader.getnframes())
+        pcm: bytes = reader.readframes(reader.getnframes())
+    return pcm

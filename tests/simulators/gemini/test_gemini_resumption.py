@@ -9,6 +9,8 @@ from callbot.simulators.gemini.malformed import MALFORMED
 from callbot.simulators.gemini.triggers import OnGoAway, OnReady, OnTurnComplete
 from callbot.simulators.gemini.voice import tone
 
+# Deadlines that must not come during a test, and nothing else that takes time.
+UNHURRIED = {"time_scale": 1.0, "delay_turn_complete": False, "answer_delay_s": 0}
 ASK = {"session_resumption": {}}
 
 
@@ -35,7 +37,7 @@ async def fresh_handle(session):
 
 
 async def test_a_go_away_is_followed_by_a_resumed_session_that_does_not_greet_again(open_line):
-    async with open_line() as line:
+    async with open_line(**UNHURRIED) as line:
         async with line.connect(ASK) as first:
             handle = await fresh_handle(first)
             await line.last.go_away("57.5s", close_after_s=None)
@@ -72,7 +74,7 @@ async def test_go_away_with_any_time_left(open_line, time_left):
     async with open_line() as line, line.connect() as session:
         await line.last.go_away(time_left)
         assert (await read_until(session, lambda m: m.go_away is not None)).go_away.time_left == time_left
-        if time_left in {None, "soon"}:
+        if time_left in {None, "soon"}:  # not a time: nothing follows
             assert line.last.is_open
         else:
             await line.standin.wait_for(lambda: line.last.closed)
@@ -203,8 +205,7 @@ async def test_an_empty_update_and_a_second_go_away_can_be_sent(open_line):
         Fault(OnReady(), SendGoAway("50s")),
         Fault(OnTurnComplete(), SendGoAway("20s")),
     )
-    options = {"time_scale": 1.0, "delay_turn_complete": False, "answer_delay_s": 0}
-    async with open_line(faults=faults, **options) as line, line.connect() as session:
+    async with open_line(faults=faults, **UNHURRIED) as line, line.connect() as session:
         update = await read_until(session, lambda m: m.session_resumption_update)
         assert update.session_resumption_update.new_handle is None
         await session.send_realtime_input(text="hello")

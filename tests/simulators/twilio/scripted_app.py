@@ -15,10 +15,13 @@ from aiohttp import WSMsgType, web
 from multidict import CIMultiDictProxy, MultiDictProxy
 from twilio.request_validator import RequestValidator
 
-from callbot.simulators.twilio import Carrier, CarrierOptions, MonotonicClock
+from callbot.simulators.twilio import Carrier, CarrierOptions, MonotonicClock, StayOnLine, WaitUntilBotSpeaks
 
 TOKEN = "a-token-for-tests"
 PUBLIC = "https://bot.example"
+# Long limits in the call's faster time are still short ones on the wall.
+HEAR = WaitUntilBotSpeaks(timeout_s=300)
+STAY = StayOnLine(timeout_s=300)
 STREAM = '<Stream url="wss://bot.example/ws"/>'
 
 
@@ -96,7 +99,8 @@ class AppSide:
     async def send(self, **message: Any) -> None:
         await self.socket.send_str(json.dumps(message))
 
-    async def say(self, audio: bytes, mark: str = "", chunk_bytes: int = 160) -> None:
+    async def say(self, audio: bytes, mark: str = "", chunk_bytes: int = 1 << 20) -> None:
+        """Send audio in one message, so that a slow machine puts no hole into it."""
         for at in range(0, len(audio), chunk_bytes):
             payload = base64.b64encode(audio[at : at + chunk_bytes]).decode()
             await self.send(event="media", streamSid=self.stream_sid, media={"payload": payload})
@@ -152,7 +156,7 @@ class ScriptedApp:
     ) -> None:
         await self._runner.cleanup()
 
-    def carrier(self, *, speed: float = 8.0, **options: Any) -> Carrier:
+    def carrier(self, *, speed: float = 10.0, **options: Any) -> Carrier:
         given: dict[str, Any] = {
             "public_url": PUBLIC,
             "connect_to": self.url,

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_app import PUBLIC, STREAM, TOKEN, AppSide, ScriptedApp, response, tone, ulaw_tone
+from scripted_app import HEAR, PUBLIC, STAY, STREAM, TOKEN, AppSide, ScriptedApp, response, tone, ulaw_tone
 from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
-from callbot.simulators.twilio import ApiFailure, CallEnd, Carrier, RestApi, StayOnLine, StreamEnd, WaitUntilBotSpeaks
+from callbot.simulators.twilio import ApiFailure, CallEnd, Carrier, RestApi, StreamEnd
 from callbot.simulators.twilio.__main__ import main
 
 CONNECT = response(f"<Connect>{STREAM}</Connect><Say>not after a redirect</Say>")
@@ -49,7 +49,7 @@ async def test_new_instructions_end_the_stream_before_they_run(by_url: bool) -> 
     async with ScriptedApp(talk, twiml=CONNECT, transfer=new) as app:
         carrier = app.carrier()
         async with RestApi(carrier) as api:
-            report = await carrier.call([StayOnLine()])
+            report = await carrier.call([STAY])
     kinds = [event.kind for event in report.timeline]
     assert kinds.index("redirected") < kinds.index("stop") < kinds.index("socket_closed") < kinds.index("say")
     assert report.said == ("Transferring",)
@@ -71,7 +71,7 @@ async def test_a_call_is_ended_by_its_status_and_then_no_longer_found() -> None:
     async with ScriptedApp(talk, twiml=CONNECT) as app:
         carrier = app.carrier()
         async with RestApi(carrier) as api:
-            report = await carrier.call([StayOnLine()])
+            report = await carrier.call([STAY])
             assert report.end is CallEnd.API
             with pytest.raises(TwilioRestException) as caught:
                 await update(api, carrier, report.call_sid, status="completed")
@@ -116,7 +116,7 @@ async def test_wrong_updates_and_an_api_out_of_order_change_nothing() -> None:
     async with ScriptedApp(talk, twiml=CONNECT) as app:
         carrier = app.carrier()
         async with RestApi(carrier) as api:
-            report = await carrier.call([WaitUntilBotSpeaks(60)])
+            report = await carrier.call([HEAR])
     assert errors == [(400, 20001)] * 4 + [(400, 11200), (503, 20500)]
     assert report.end is CallEnd.CALLER
 

@@ -1,0 +1,1 @@
+"""Speed, shown: load, the bare bridge as the reference, and ratios of runs taken in turn."""

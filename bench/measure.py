@@ -1,0 +1,251 @@
+"""One measurement: a server on one core, both ends of its calls on the other, N calls that speak both ways without pause."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from bench.model_peer import ModelPeer
+from bench.phone_peer import ORIGIN, TOKEN, PhoneCall, place_call
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SERVER_CORE, LOAD_CORE = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Of a list of delays, in ms."""
+
+    count: int = 0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    p99_ms: float = 0.0
+
+    @classmethod
+    def of(cls, delays_s: list[float]) -> "Quantiles":
+        """Nearest rank."""
+        if not delays_s:
+            return cls()
+        ordered = sorted(delays_s)
+        rank = [round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 2) for share in (0.5, 0.95, 0.99)]
+        return cls(len(ordered), *rank)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one measurement gave. `cpu_percent` is of one core, per call; memory is over the idle server's, per call."""
+
+    system: str
+    calls: int
+    offered: int
+    cpu_percent: float
+    core_percent: float
+    up: Quantiles
+    down: Quantiles
+    first_audio: Quantiles
+    setup_to_model: Quantiles
+    memory_mb: float
+    up_loss_ms: float
+    down_loss_ms: float
+    refused: int
+    broken: int
+    load_percent: float
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Server:
+    """A server under test."""
+
+    name: str
+    port: int
+    pid: int
+    model: ModelPeer
+    idle_rss: int
+    http: aiohttp.ClientSession | None
+    output: Path
+
+
+def cpu_s(pid: int) -> float:
+    """User and system seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def rss(pid: int) -> int:
+    """Resident bytes of a process."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True, **settings: str) -> AsyncIterator[Server]:
+    """Start a server ("bare" or "callbot") against a fresh model peer; ends it afterwards."""
+    model = ModelPeer(talk=talk)
+    ready = asyncio.Event()
+    serving = asyncio.ensure_future(model.run(ready))
+    await ready.wait()
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        ca, output = Path(folder) / "ca.pem", Path(folder) / "server.log"
+        model.write_ca(str(ca))
+        environment = os.environ | {
+            "PORT": str(port), "CALLBOT_HOST": "127.0.0.1", "SERVICE_URL": ORIGIN, "TWILIO_AUTH_TOKEN": TOKEN,
+            "GEMINI_API_KEY": "bench", "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{model.port}", "SSL_CERT_FILE": str(ca),
+            "CALLBOT_UPSAMPLER": converter, "CALLBOT_DOWNSAMPLER": converter, "CALLBOT_MAX_CALLS": "500",
+            "CALLBOT_MAX_CALLS_PER_CALLER_PER_MINUTE": "100000", "CALLBOT_PREWARM": "0", "CALLBOT_DRAIN_S": "1",
+            "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "500",
+        } | settings
+        command = (
+            [sys.executable, "-m", "bench.bare", str(port), str(model.port), str(ca), converter]
+            if name == "bare"
+            else [sys.executable, "-m", "callbot", "serve"]
+        )
+        with output.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdout=log, stderr=log, env=environment, preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE})
+            )
+        try:
+            await _until_listening(port, process, output)
+            async with aiohttp.ClientSession() as http:
+                await asyncio.sleep(0.3)
+                yield Server(name, port, process.pid, model, rss(process.pid), None if name == "bare" else http, output)
+        finally:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    await asyncio.wait_for(process.wait(), 10)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _until_listening(port: int, process: asyncio.subprocess.Process, output: Path) -> None:
+    for _ in range(400):
+        if process.returncode is not None:
+            raise RuntimeError(f"the server ended: {output.read_text()[-2000:]}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.025)
+        else:
+            writer.close()
+            return
+    raise RuntimeError(f"the server does not listen: {output.read_text()[-2000:]}")
+
+
+async def measure(name: str, calls: int, *, window_s: float, warm_s: float = 2.5, converter: str = "sinc_medium",
+                  **settings: str) -> Result:
+    """N calls at once, for `window_s` after a warm-up."""
+    async with server(name, converter=converter, **settings) as under_test:
+        phones = [PhoneCall(number) for number in range(calls)]
+        async with asyncio.TaskGroup() as group:
+            for phone in phones:
+                group.create_task(place_call(phone, under_test.port, under_test.http))
+                await asyncio.sleep(0.02 + 0.02 / max(1, calls))  # callers do not speak in step
+            await asyncio.sleep(warm_s)
+            from_s, cpu_from_s, load_from = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
+            await asyncio.sleep(window_s)
+            to_s, cpu_to_s, load_to = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
+            memory = rss(under_test.pid) - under_test.idle_rss
+            for phone in phones:
+                phone.stop.set()
+        live = [phone for phone in phones if not phone.refused]
+        core = 100 * (cpu_to_s - cpu_from_s) / (to_s - from_s)
+        load_s = load_to.ru_utime + load_to.ru_stime - load_from.ru_utime - load_from.ru_stime
+        pairs = _pairs(live, under_test.model)
+        return Result(
+            system=name,
+            calls=len(live),
+            offered=calls,
+            cpu_percent=round(core / max(1, len(live)), 3),
+            core_percent=round(core, 1),
+            up=Quantiles.of([d for phone, model in pairs for d in _delays(phone.said_s, model.heard_s, from_s, to_s)]),
+            down=Quantiles.of([d for phone, model in pairs for d in _delays(list(model.said_s), phone.heard_s, from_s, to_s)]),
+            first_audio=Quantiles.of([p.first_audio_s - p.started_s for p in live if p.first_audio_s]),
+            setup_to_model=Quantiles.of([m.first_audio_s - p.started_s for p, m in pairs if m.first_audio_s]),
+            memory_mb=round(memory / max(1, len(live)) / 2**20, 3),
+            up_loss_ms=round(sum(max(0.0, p.frames_sent * 20 - m.samples / 16) for p, m in pairs) / max(1, len(pairs)), 1),
+            down_loss_ms=round(sum(_missing(list(m.said_s), p.heard_s, from_s, to_s) for p, m in pairs), 1),
+            refused=sum(1 for phone in phones if phone.refused),
+            broken=sum(1 for phone in live if phone.broke),
+            load_percent=round(100 * load_s / (to_s - from_s), 1),
+            extra={"broke": sorted({phone.broke for phone in live if phone.broke})[:3]},
+        )
+
+
+def _pairs(phones: list[PhoneCall], model: ModelPeer) -> list[tuple[PhoneCall, Any]]:
+    """Each caller with its session: by the pattern of its bursts, since sessions carry no caller's name."""
+    free = list(model.calls)
+    pairs = []
+    for phone in phones:
+        best = min(free, key=lambda session: _misfit(phone.said_s, session.heard_s), default=None)
+        if best is not None:
+            free.remove(best)
+            pairs.append((phone, best))
+    return pairs
+
+
+def _misfit(said_s: list[float], heard_s: list[float]) -> float:
+    if len(said_s) < 4 or len(heard_s) < 4:
+        return float("inf")
+    delays = _delays(said_s, heard_s, said_s[0], said_s[-1])
+    return sorted(delays)[len(delays) // 2] + 10 * (len(said_s) - len(delays)) if delays else float("inf")
+
+
+def _delays(said_s: list[float], heard_s: list[float], from_s: float, to_s: float) -> list[float]:
+    """From each burst's sending to its arrival; bursts are half a second apart, so the next arrival is its own."""
+    delays, at = [], 0
+    for said in said_s:
+        if not from_s <= said <= to_s - 0.5:
+            continue
+        while at < len(heard_s) and heard_s[at] < said:
+            at += 1
+        if at < len(heard_s) and heard_s[at] - said < 0.45:
+            delays.append(heard_s[at] - said)
+    return delays
+
+
+def _missing(said_s: list[float], heard_s: list[float], from_s: float, to_s: float) -> float:
+    wanted = sum(1 for said in said_s if from_s <= said <= to_s - 0.5)
+    return float(wanted - len(_delays(said_s, heard_s, from_s, to_s)))
+
+
+def pin_load() -> None:
+    """The load takes the other core."""
+    if len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {LOAD_CORE})
+
+
+def run(coroutine: Any) -> Any:
+    """Run on uvloop, as the server does."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(coroutine)
+
+
+if __name__ == "__main__":
+    pin_load()
+    for system in sys.argv[2:] or ["bare", "callbot"]:
+        print(asdict(run(measure(system, int(sys.argv[1]), window_s=6.0))))

@@ -1,0 +1,5 @@
+"""`python -m callbot` is `callbot`."""
+
+from callbot.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,191 @@
+"""`callbot check`: is this configuration able to take a call, and what is missing?
+
+Each line is ok, a warning or an error with its remedy; any error makes the exit code 1, wrong settings 2. It reaches out to
+what a call needs: the model (opens and closes a session), Twilio's API (who the credentials are of, and how far the clock
+is off), and its own WebSocket through SERVICE_URL, signed as Twilio signs.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from twilio.base.exceptions import TwilioException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
+from twilio.request_validator import RequestValidator
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+from callbot.gemini.client import tls_context
+from callbot.gemini.connector import Connector
+from callbot.gemini.failures import classify
+from callbot.gemini.session_config import SessionOrder
+from callbot.messages import Decision
+from callbot.settings import Settings, SettingsError, load, serving_problems
+from callbot.tools import standard_toolbox
+
+_TIMEOUT_S: Final = 8.0
+# Twilio's requests carry no time, but tokens and Google's credentials do; a minute off breaks the latter.
+_MAX_SKEW_S: Final = 30.0
+_TWILIO_API: Final = "https://api.twilio.com/2010-04-01"
+
+
+class Verdict(StrEnum):
+    """How one thing stands."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it stands, and what to do when it does not."""
+
+    verdict: Verdict
+    subject: str
+    detail: str
+    remedy: str = ""
+
+
+def run_check(*, offline: bool) -> int:
+    """Look at everything and print it; returns the exit code."""
+    console = Console(highlight=False)
+    try:
+        settings = load()
+    except SettingsError as error:
+        for problem in error.problems:
+            _print(console, Finding(Verdict.ERROR, "settings", problem))
+        return 2
+    problems = serving_problems(settings)
+    for problem in problems:
+        what, _, remedy = problem.partition(": ")
+        _print(console, Finding(Verdict.ERROR, "settings", what, remedy))
+    if not problems:
+        _print(console, Finding(Verdict.OK, "settings", f"{settings.backend} back end, model {settings.model}"))
+    if settings.insecure:
+        _print(console, Finding(Verdict.WARNING, "security", "CALLBOT_INSECURE is set", "anyone can open a stream; unset it"))
+    if offline:
+        return 2 if problems else 0
+    worst = asyncio.run(_reach_out(console, settings))
+    if problems:
+        return 2
+    return 1 if worst is Verdict.ERROR else 0
+
+
+async def _reach_out(console: Console, settings: Settings) -> Verdict:
+    worst = Verdict.OK
+    async for finding in _findings(settings):
+        _print(console, finding)
+        if finding.verdict is Verdict.ERROR:
+            worst = Verdict.ERROR
+    return worst
+
+
+async def _findings(settings: Settings) -> AsyncIterator[Finding]:
+    yield await _model(settings)
+    async for finding in _twilio(settings):
+        yield finding
+    if settings.service_url and settings.twilio_auth_token:
+        yield await _loop(settings)
+
+
+async def _model(settings: Settings) -> Finding:
+    connector = Connector(settings, standard_toolbox().tools)
+    began_s = asyncio.get_running_loop().time()
+    try:
+        link = await connector.open(SessionOrder(model=settings.model), 0)
+    except Exception as error:  # noqa: BLE001 - every way of failing is judged by one table, and told with a remedy
+        failure = classify(error, opened=False)
+        remedy = (
+            "check the key (or the project and its credentials), the model's name and the location"
+            if failure.decision is Decision.GIVE_UP
+            else "the service or the way to it is in trouble: try again in a minute"
+        )
+        return Finding(Verdict.ERROR, "model", f"{failure.cause}: {failure.detail}", remedy)
+    setup_ms = int((asyncio.get_running_loop().time() - began_s) * 1000)
+    await link.close(1.0)
+    return Finding(Verdict.OK, "model", f"{settings.model} opened a session in {setup_ms} ms")
+
+
+async def _twilio(settings: Settings) -> AsyncIterator[Finding]:
+    if not settings.twilio_account_sid or not settings.twilio_auth_token:
+        yield Finding(
+            Verdict.WARNING, "twilio", "TWILIO_ACCOUNT_SID is not set", "set it, so that streams of other accounts are refused"
+        )
+        return
+    client = TwilioHttpClient(timeout=_TIMEOUT_S)
+    url = f"{_TWILIO_API}/Accounts/{settings.twilio_account_sid}.json"
+    for number, token in enumerate(settings.twilio_auth_token, start=1):
+        try:
+            answer = await asyncio.to_thread(
+                client.request, "GET", url, auth=(settings.twilio_account_sid, token.get_secret_value())
+            )
+        except (OSError, TwilioException) as error:  # requests' errors are OSErrors
+            yield Finding(Verdict.WARNING, "twilio", f"its API cannot be reached ({type(error).__name__})", "check the network")
+            return
+        yield _account(number, answer)
+        yield _clock((answer.headers or {}).get("Date", ""))
+
+
+def _account(number: int, answer: Response) -> Finding:
+    if answer.status_code in {401, 403, 404}:
+        return Finding(
+            Verdict.ERROR,
+            "twilio",
+            f"the account refuses auth token number {number}",
+            "copy TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN from the console; during a rotation remove the old one",
+        )
+    if answer.status_code != 200:
+        return Finding(Verdict.WARNING, "twilio", f"its API answered {answer.status_code}", "try again in a minute")
+    account = json.loads(answer.text)
+    if account.get("type") == "Trial":
+        return Finding(
+            Verdict.ERROR, "twilio", "this is a trial account: Twilio takes <Stream> out of its calls", "upgrade the account"
+        )
+    return Finding(Verdict.OK, "twilio", f"account {account.get('status', 'known')}")
+
+
+def _clock(date: str) -> Finding:
+    try:
+        skew_s = abs((datetime.now(UTC) - parsedate_to_datetime(date)).total_seconds())
+    except ValueError:
+        return Finding(Verdict.WARNING, "clock", "no time to compare with")
+    if skew_s > _MAX_SKEW_S:
+        return Finding(Verdict.ERROR, "clock", f"off by {skew_s:.0f} s", "set this machine's clock (NTP)")
+    return Finding(Verdict.OK, "clock", f"within {skew_s:.0f} s of Twilio's")
+
+
+async def _loop(settings: Settings) -> Finding:
+    """Dial our own WebSocket the way Twilio will: through the public address, signed."""
+    url = settings.stream_url
+    validator = RequestValidator(settings.twilio_auth_token[0].get_secret_value())
+    signature = validator.compute_signature(url, {})
+    context = tls_context(settings) if urlsplit(url).scheme == "wss" else None
+    remedy = "start callbot there, or set SERVICE_URL to the address that reaches it"
+    try:
+        async with connect(
+            url, additional_headers={"X-Twilio-Signature": signature}, ssl=context, open_timeout=_TIMEOUT_S, compression=None
+        ):
+            return Finding(Verdict.OK, "address", f"{url} answers and takes Twilio's signature")
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status == 403:
+            remedy = "the server there uses another TWILIO_AUTH_TOKEN or SERVICE_URL: make them the same"
+        return Finding(Verdict.ERROR, "address", f"{url} answered {status} instead of 101", remedy)
+    except (InvalidHandshake, OSError, TimeoutError) as error:
+        return Finding(Verdict.ERROR, "address", f"{url} cannot be reached ({type(error).__name__})", remedy)
+
+
+def _print(console: Console, finding: Finding) -> None:
+    colour = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.ERROR: "red"}[finding.verdict]
+    console.print(f"[{colour}]{finding.verdict.value:<8}[/{colour}] {finding.subject:<9} {finding.detail}", soft_wrap=True)
+    if finding.remedy:
+        console.print(f"{'':18} -> {finding.remedy}", soft_wrap=True)

@@ -1,0 +1,118 @@
+"""The commands. Thin: each reads its arguments and the settings, hands over, and gives an exit code.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or configuration, with a sentence that says what to set. Imports are made where
+they are needed: `callbot logs` needs no model client.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from callbot import __version__
+
+OK, FAILED, MISUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        match chosen.command:
+            case "serve":
+                return _serve()
+            case "demo":
+                return _demo(real=chosen.real, out=chosen.out)
+            case "logs":
+                return _logs(chosen.file, chosen.call)
+            case "check":
+                return _check(offline=chosen.offline)
+    except KeyboardInterrupt:
+        return 130  # what a shell expects of a command that was interrupted
+    parser.print_help()
+    return MISUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="callbot", description="The phone line to a realtime speech model. Settings come from the environment and .env."
+    )
+    parser.add_argument("--version", action="version", version=f"callbot {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="answer calls until told to stop")
+    demo = commands.add_parser("demo", help="place a call against the stand-ins for Twilio and Gemini, and show it")
+    demo.add_argument("--real", action="store_true", help="talk to the real Gemini API instead (needs GEMINI_API_KEY)")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for the WAV, the picture and the log")
+    logs = commands.add_parser("logs", help="tell the story of calls from a JSON log")
+    logs.add_argument("file", metavar="FILE", help="a log file, or - for standard input")
+    logs.add_argument("--call", metavar="SID", help="only this call; the beginning of its CallSid is enough")
+    check = commands.add_parser("check", help="say whether this configuration can take a call, and what is missing")
+    check.add_argument("--offline", action="store_true", help="look at the settings only; reach out to nobody")
+    return parser
+
+
+def _serve() -> int:
+    from callbot.settings import SettingsError, load, serving_problems
+
+    try:
+        settings = load()
+    except SettingsError as error:
+        return _misused(error.problems)
+    if problems := serving_problems(settings):
+        return _misused(problems)
+
+    import asyncio
+    import gc
+
+    import uvloop
+
+    from callbot.assembly import secrets_of, serve_calls
+    from callbot.telemetry import logs
+
+    logs.configure(settings.log_format, settings.log_level)
+    logs.register_secrets(secrets_of(settings))
+
+    def freeze_what_stays(_port: int) -> None:
+        """Modules and their like never become garbage; collections need not walk them (gc.freeze)."""
+        gc.collect()
+        gc.freeze()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve_calls(settings, on_started=freeze_what_stays))
+    except OSError as error:
+        sys.stderr.write(f"callbot: port {settings.port} cannot be had ({error.strerror}); set PORT to another one.\n")
+        return FAILED
+    return OK
+
+
+def _demo(*, real: bool, out: Path) -> int:
+    try:
+        from callbot.demo import DemoError, run_demo
+    except ModuleNotFoundError as missing:
+        return _misused([f"the demo needs {missing.name}: install callbot with its stand-ins, callbot[simulators]."])
+    try:
+        return run_demo(real=real, out=out)
+    except DemoError as error:
+        return _misused([str(error)])
+
+
+def _logs(file: str, call: str | None) -> int:
+    from rich.console import Console
+
+    from callbot.telemetry.story import show_logs
+
+    return show_logs(file, call, Console())
+
+
+def _check(*, offline: bool) -> int:
+    from callbot.check import run_check
+
+    return run_check(offline=offline)
+
+
+def _misused(problems: list[str]) -> int:
+    for problem in problems:
+        sys.stderr.write(f"callbot: {problem}\n")
+    return MISUSED

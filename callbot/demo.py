@@ -1,0 +1,179 @@
+"""`callbot demo`: the real server takes a call from the Twilio stand-in, and what happened is shown.
+
+The model is Gemini's stand-in, unless `--real` is given. The call has everything in it that a call can have: a greeting,
+an answer, an interruption, a link to the model that breaks in mid-sentence, a hang-up.
+"""
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from callbot.assembly import secrets_of, serve_calls
+from callbot.server.serve import Shutdown
+from callbot.settings import Settings, SettingsError, load
+from callbot.simulators import voices
+from callbot.simulators.gemini import GeminiStandIn, Parrot, StandInOptions
+from callbot.simulators.twilio import CallReport, Carrier, CarrierOptions, Line, LineError, problems
+from callbot.telemetry import demo_files, logs
+from callbot.telemetry.live import LiveCall
+
+_PUBLIC_URL: Final = "https://bot.example"
+_CALLER: Final = "+14155550123"
+
+
+class DemoError(Exception):
+    """The demo cannot be run as asked; the message says what to do."""
+
+
+def run_demo(*, real: bool, out: Path) -> int:
+    """Place the call; returns the exit code. Writes `call.wav`, `call.svg` and `call.jsonl` into `out`.
+
+    Raises `DemoError` when something is missing that the user can mend.
+    """
+    console = Console()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"the folder {out} cannot be made ({error.strerror}); choose another with --out") from None
+    return asyncio.run(_demo(console, real=real, out=out))
+
+
+async def _demo(console: Console, *, real: bool, out: Path) -> int:
+    console.print(
+        "A call to callbot: the real server, a stand-in for Twilio's caller"
+        + (", the real Gemini." if real else " and one for Gemini Live.")
+    )
+    log_path = out / "call.jsonl"
+    async with AsyncExitStack() as stack:
+        live = stack.enter_context(LiveCall(console))
+        stream = stack.enter_context(demo_files.LogTee(log_path, live.feed))
+        logs.configure("json", "info", stream=stream)
+        standin = None if real else await stack.enter_async_context(GeminiStandIn(_standin_options()))
+        settings = _settings(standin)
+        logs.register_secrets(secrets_of(settings))
+        port = await stack.enter_async_context(_server(settings))
+        carrier = Carrier(
+            CarrierOptions(
+                public_url=_PUBLIC_URL,
+                connect_to=f"http://127.0.0.1:{port}",
+                account_sid=settings.twilio_account_sid,
+                auth_token=settings.twilio_auth_token[0].get_secret_value(),
+                seed=7,
+            )
+        )
+        report = await carrier.call(_script(standin), from_number=_CALLER)
+    events = demo_files.read_events(log_path)
+    files = demo_files.write(out, report.sent, report.heard, events, report_marks(report), report_clears(report))
+    demo_files.summarise(console, events, files)
+    return _verdict(console, report)
+
+
+def report_marks(report: CallReport) -> list[tuple[float, str]]:
+    """When each mark came back: seconds from the stream's start, and its name."""
+    return [
+        (mark.echoed_s, mark.name)
+        for stream in report.streams
+        for mark in stream.marks
+        if mark.echoed_s is not None and not mark.cleared
+    ]
+
+
+def report_clears(report: CallReport) -> list[tuple[float, float]]:
+    """When each clear came, and how many ms of audio it threw away."""
+    return [(clear.at_s, clear.dropped_ms) for clear in report.clears]
+
+
+def _standin_options() -> StandInOptions:
+    return StandInOptions(
+        brain=Parrot(greeting=voices.bot("greeting"), lead=voices.bot("answer"), min_answer_s=3.0), answer_delay_s=0.35
+    )
+
+
+def _settings(standin: GeminiStandIn | None) -> Settings:
+    """The demo's own settings; with `--real` the model's come from the environment."""
+    chosen: dict[str, Any] = {
+        "port": 0,
+        "host": "127.0.0.1",
+        "service_url": _PUBLIC_URL,
+        "twilio_account_sid": "AC" + secrets.token_hex(16),
+        "twilio_auth_token": secrets.token_hex(16),
+        "drain_s": 3.0,
+        "progress_s": 5.0,
+    }
+    if standin is not None:
+        chosen |= {
+            "gemini_api_key": "stand-in",
+            "use_vertexai": False,
+            "gemini_base_url": standin.base_url,
+            "ssl_cert_file": str(standin.ca_pem_path),
+            "model": "gemini-3.8-live",
+            "fallback_models": "",
+        }
+    try:
+        settings = load(**chosen)
+    except SettingsError as error:
+        raise DemoError(str(error)) from None
+    if standin is None and settings.gemini_api_key is None and not settings.use_vertexai:
+        raise DemoError("GEMINI_API_KEY is not set: --real needs a key of the Gemini API.")
+    return settings
+
+
+@asynccontextmanager
+async def _server(settings: Settings) -> AsyncIterator[int]:
+    started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    shutdown = Shutdown()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_calls(settings, on_started=started.set_result, shutdown=shutdown))
+        try:
+            yield await started
+        finally:
+            shutdown.request()
+
+
+def _script(standin: GeminiStandIn | None) -> Any:
+    """What the caller does."""
+
+    async def talk(line: Line) -> None:
+        await line.wait_until_bot_speaks()
+        await line.wait_until_bot_quiet()
+        await line.speak(voices.caller("three_cards"), name="a first request")
+        await line.wait_until_bot_speaks()
+        await line.barge_in(voices.caller("number"), after_ms=1500, name="an interruption")
+        await line.wait_until_bot_speaks()
+        await line.wait_until_bot_quiet()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(line.speak(voices.caller("go_somewhere"), name="a request while the link breaks"))
+            if standin is not None:
+                group.create_task(_break_link(standin, line))
+        await line.wait_until_bot_speaks()
+        await line.wait_until_bot_quiet()
+        await line.hang_up()
+
+    return talk
+
+
+async def _break_link(standin: GeminiStandIn, line: Line) -> None:
+    """In the middle of the caller's sentence the connection to the model is gone, without a word."""
+    await asyncio.sleep(0.9)
+    for session in standin.sessions:
+        if not session.closed:
+            session.abort()
+    del line
+
+
+def _verdict(console: Console, report: CallReport) -> int:
+    found = problems(report)
+    if isinstance(report.script_failure, str) and report.script_failure:
+        found = [*found, report.script_failure]
+    for problem in found:
+        console.print(f"[red]Not as it should be:[/red] {problem}")
+    return 1 if found else 0
+
+
+__all__ = ["DemoError", "LineError", "run_demo", "tempfile"]

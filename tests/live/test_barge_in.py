@@ -1,0 +1,148 @@
+"""The caller speaks over the bot: on Twilio's wire, `clear` comes first, the old turn is gone, the new one is whole.
+
+The stand-in is driven by hand, so each way of being interrupted is exact. The caller is the plain one: it keeps the order
+in which messages came.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from callbot.simulators.gemini import Fault, LiveSession, StandInOptions
+from callbot.simulators.gemini.faults import Withhold
+from callbot.simulators.gemini.triggers import OnReady
+from tests.audio.tone_analysis import Signal, from_mulaw, rms, to_pcm, tone
+from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
+from tests.live.plain_caller import PlainCall, plain_call
+
+pytestmark = pytest.mark.live
+
+OLD_HZ, NEW_HZ = 600.0, 1900.0
+OLD_TURN = to_pcm(tone(OLD_HZ, 24_000, 6.0, -12))
+# It begins and ends at full level, so that a missing first or last millisecond shows.
+NEW_TURN = to_pcm(tone(NEW_HZ, 24_000, 0.7, -12))
+
+type Interruption = Callable[[LiveSession], Awaitable[None]]
+
+
+def content(**fields: Any) -> bytes:
+    return json.dumps({"serverContent": fields}).encode()
+
+
+def audio(pcm: bytes) -> dict[str, Any]:
+    inline = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}
+    return {"role": "model", "parts": [{"inlineData": inline}]}
+
+
+async def interrupt_then_speak(session: LiveSession) -> None:
+    """As the service does it: interrupted, turnComplete, later the next turn."""
+    await session.interrupt()
+    session.say(NEW_TURN)
+
+
+async def everything_in_one_read(session: LiveSession) -> None:
+    """Late audio of the old turn right behind `interrupted`, then the new turn, without a pause in between."""
+    session.freeze()
+    await session.send_raw(content(interrupted=True))
+    await session.send_raw(content(modelTurn=audio(OLD_TURN[:9600])))
+    await session.send_raw(content(modelTurn=audio(OLD_TURN[:15361])))  # an odd byte, too
+    await session.send_raw(content(turnComplete=True))
+    await session.send_raw(content(modelTurn=audio(NEW_TURN)))
+    await session.send_raw(content(generationComplete=True))
+    await session.send_raw(content(turnComplete=True))
+
+
+async def audio_and_interruption_in_one_message(session: LiveSession) -> None:
+    session.freeze()
+    await session.send_raw(content(interrupted=True, modelTurn=audio(OLD_TURN[:9600])))
+    await session.send_raw(content(modelTurn=audio(OLD_TURN[:9600]), turnComplete=True))
+    await session.send_raw(content(modelTurn=audio(NEW_TURN), generationComplete=True))
+    await session.send_raw(content(turnComplete=True))
+
+
+def tone_share(payload: bytes, freq_hz: float) -> float:
+    """How much of a payload's energy is at one frequency, 0 to 1."""
+    samples = from_mulaw(payload)
+    if rms(samples) < 50:
+        return 0.0
+    time_s = np.arange(samples.size) / 8000
+    amplitude = abs(np.mean(samples * np.exp(-2j * np.pi * freq_hz * time_s))) * 2
+    return float(amplitude**2 / 2 / rms(samples) ** 2)
+
+
+def lag_of(heard: Signal, said: Signal) -> tuple[int, float]:
+    """By how many samples `heard` is late against `said`, and how alike they are there (1 is the same)."""
+    correlation = signal.correlate(heard, said, mode="full")
+    lags = signal.correlation_lags(heard.size, said.size)
+    best = int(np.argmax(correlation))
+    return int(lags[best]), float(correlation[best] / np.sqrt(np.sum(heard**2) * np.sum(said**2)))
+
+
+async def interrupted_call(
+    line_up: Exchange, which: Callable[[PlainCall, LiveSession], Awaitable[object]], how: Interruption, gate: asyncio.Lock
+) -> None:
+    """One call whose 6 s turn is interrupted `how`, once `which` has come about."""
+    async with gate:  # so that the newest session is this call's
+        opened = len(line_up.standin.sessions)
+        caller = plain_call(line_up.port, PUBLIC_URL, AUTH_TOKEN)
+        call = await caller.__aenter__()
+        await line_up.standin.wait_for(lambda: len(line_up.standin.sessions) > opened and line_up.standin.sessions[-1].ready)
+        session = line_up.standin.sessions[-1]
+    try:
+        session.say(OLD_TURN)
+        await call.until(lambda: len(call.media()) >= 3)
+        await which(call, session)
+        before = len(call.received)
+        await how(session)
+        await call.until(lambda: call.count("clear"))
+        cleared = next(at for at, message in enumerate(call.received) if message["event"] == "clear")
+
+        def new_turn_is_out() -> bool:
+            return sum(map(len, call.media(cleared))) >= len(NEW_TURN) // 6
+
+        await call.until(new_turn_is_out)
+        await asyncio.sleep(0.3)  # for what should not come any more
+        assert call.count("clear") == 1
+        old, new = call.media()[: -len(call.media(cleared))], call.media(cleared)
+        # What crossed the interruption on the wire: at most one filling of Twilio's lead, even if the machine stalled just then.
+        crossed = call.media(before)[: len(call.media(before)) - len(call.media(cleared))]
+        assert sum(map(len, crossed)) <= line_up.settings.playout_lead_ms * 8
+        assert all(tone_share(payload, OLD_HZ) > 0.9 for payload in old)
+        assert all(tone_share(payload, OLD_HZ) < 0.1 for payload in new)
+        assert sum(map(len, old)) < 4 * 8000, "most of the 6 s was dropped here, and never sent"
+        heard, said = from_mulaw(b"".join(new)), signal.resample_poly(np.frombuffer(NEW_TURN, "<i2").astype(float), 1, 3)
+        assert heard.size == -(-said.size // 160) * 160, "whole frames, no frame too many"
+        lag, likeness = lag_of(heard, said)
+        assert abs(lag) <= 1
+        assert likeness > 0.99
+        assert rms(heard[:16]) > 0.5 * rms(said[:160]), "the first 2 ms are there"
+        await call.hang_up()
+    finally:
+        await caller.__aexit__(None, None, None)
+
+
+async def nothing_more(call: PlainCall, session: LiveSession) -> None:
+    """The 6 s are queued, and the model has not said that they are all."""
+
+
+async def test_after_an_interruption_clear_comes_first_and_nothing_of_the_old_turn_follows() -> None:
+    async def generated(call: PlainCall, session: LiveSession) -> None:
+        await session.server.changes.wait_for(lambda: session.turns[-1].generation_complete, 20)
+
+    gate = asyncio.Lock()
+    generating = StandInOptions(
+        listening="scripted", burst=inf, faults=(Fault(OnReady(), Withhold("generationComplete"), times=None),)
+    )
+    async with exchange(generating, greeting="") as line_up, asyncio.TaskGroup() as calls:
+        for how in (interrupt_then_speak, everything_in_one_read, audio_and_interruption_in_one_message):
+            calls.create_task(interrupted_call(line_up, nothing_more, how, gate))
+    async with exchange(StandInOptions(listening="scripted", burst=inf), greeting="") as line_up, asyncio.TaskGroup() as calls:
+        for how in (interrupt_then_speak, everything_in_one_read, audio_and_interruption_in_one_message):
+            calls.create_task(interrupted_call(line_up, generated, how, gate))

@@ -1,0 +1,218 @@
+"""Reconnecting: there is no session; the caller is kept company and the next session is on its way."""
+
+from call_machine import (
+    CLOSE_SESSION,
+    HANDLE,
+    feed,
+    fired,
+    lost,
+    moves,
+    openings,
+    ready,
+    reconnecting,
+    streaming,
+    talking,
+    timers,
+    told,
+)
+
+from callbot.effects import Moved, OpenSession, StartTimer, StopTimer, Tell
+from callbot.messages import (
+    CallerPaused,
+    CallerSpoke,
+    Child,
+    ChildExited,
+    Decision,
+    GoAway,
+    KeyPressed,
+    ModelSilent,
+    Plan,
+    PlayComfort,
+    PlayoutEmpty,
+    PlayoutResumed,
+    SayText,
+    ToolCalled,
+    ToolFinished,
+    Transcribed,
+    TurnCompleted,
+    TurnGenerated,
+    TurnSpeaking,
+    TurnStarted,
+)
+from callbot.states import CallMachine, Limits, Session, State
+
+
+def closing() -> CallMachine:
+    """Session 1 was told to close because its time is up; it has not gone yet."""
+    machine = streaming()
+    machine.handle(GoAway(1, 0.0, 5.0))
+    return machine
+
+
+def test_a_ready_session_carries_the_call_on() -> None:
+    machine = reconnecting()
+    assert machine.handle(ready(2)) == (
+        Moved("reconnecting", "streaming", "session_ready"),
+        StopTimer("unreachable"),
+        StopTimer("comfort"),
+        StartTimer("idle", 120.0),
+        StartTimer("rotate", 540.0),
+    )
+    assert machine.record.session is Session.OPEN
+
+
+def test_a_ready_of_the_session_that_is_being_closed_is_late() -> None:
+    machine = closing()
+    assert machine.handle(ready(1)) == ()
+    assert machine.state is State.RECONNECTING
+
+
+def test_a_ready_of_another_attempt_is_late() -> None:
+    machine = reconnecting()
+    assert machine.handle(ready(1)) == ()
+    assert machine.state is State.RECONNECTING
+
+
+def test_the_next_session_opens_when_the_closed_one_is_gone_and_not_before() -> None:
+    machine = closing()
+    before = machine.record
+    assert machine.handle(lost(7)) == ()
+    assert machine.record == before
+    assert machine.handle(lost(1, Decision.FRESH, "closed_by_us")) == (
+        OpenSession(attempt=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
+    )
+    assert machine.record.tries == 0
+
+
+def test_a_session_that_crashes_while_it_closes_is_gone_too() -> None:
+    machine = closing()
+    (opening,) = openings(machine.handle(ChildExited(Child.GEMINI_SESSION, 1, "KeyError: 'x'", 6.0)))
+    assert (opening.attempt, opening.plan) == (2, Plan.RESUME)
+
+
+def test_a_move_after_which_a_fresh_session_is_wanted_forgets_the_handle() -> None:
+    machine = streaming()
+    machine.record = machine.record.but(talked=True, silent_moves=1, nudged=True, answer_due=True)
+    machine.handle(fired("first_audio"))
+    (opening,) = openings(machine.handle(lost(1, cause="closed_by_us")))
+    assert (opening.plan, opening.handle) == (Plan.HISTORY, None)
+    assert machine.record.handle is None
+
+
+def test_a_session_that_cannot_be_opened_goes_down_the_ladder_with_backoff() -> None:
+    machine = reconnecting()
+    (opening,) = openings(machine.handle(lost(2)))
+    assert (opening.attempt, opening.plan, opening.after_s) == (3, Plan.RESUME, 0.25)
+
+
+def test_a_session_that_crashes_while_it_opens_is_tried_again() -> None:
+    machine = reconnecting()
+    (opening,) = openings(machine.handle(ChildExited(Child.GEMINI_SESSION, 2, "KeyError: 'x'", 6.0)))
+    assert (opening.attempt, machine.record.restarts) == (3, 1)
+
+
+def test_the_end_of_a_session_whose_loss_was_told_is_no_crash() -> None:
+    machine = reconnecting()
+    assert machine.handle(ChildExited(Child.GEMINI_SESSION, 1, None, 6.0)) == ()
+
+
+def test_a_loss_that_nothing_can_mend_apologises() -> None:
+    machine = reconnecting()
+    effects = machine.handle(lost(2, Decision.GIVE_UP, "close_1008_model"))
+    assert moves(effects) == [("reconnecting", "draining", "close_1008_model")]
+    assert CLOSE_SESSION not in effects
+    assert (machine.record.outcome, machine.record.ending.value) == ("model_unreachable", "apologise")
+
+
+def test_a_streaming_call_whose_model_refuses_for_good_is_given_up_in_one_step() -> None:
+    machine = streaming()
+    effects = machine.handle(lost(1, Decision.GIVE_UP, "close_1007_key"))
+    assert moves(effects) == [
+        ("streaming", "reconnecting", "close_1007_key"),
+        ("reconnecting", "draining", "close_1007_key"),
+    ]
+    assert set(timers(effects)) == {"drain"}
+
+
+def test_no_model_within_the_time_apologises() -> None:
+    machine = reconnecting()
+    effects = machine.handle(fired("unreachable"))
+    assert moves(effects) == [("reconnecting", "draining", "model_unreachable")]
+    assert machine.record.ending.value == "apologise"
+    assert CLOSE_SESSION in effects
+
+
+def test_a_caller_who_hears_nothing_gets_a_sound_and_one_who_hears_words_does_not() -> None:
+    again = StartTimer("comfort", 3.0)
+    machine = talking()
+    machine.handle(lost(1))
+    assert machine.handle(fired("comfort")) == (again,)
+    machine.handle(PlayoutEmpty(12.0))
+    assert machine.handle(fired("comfort")) == (Tell(Child.TWILIO_IO, PlayComfort()), again)
+    machine.handle(PlayoutResumed(1, 13.0))
+    assert machine.handle(fired("comfort")) == (again,)
+    machine.handle(PlayoutEmpty(13.5))
+    machine.handle(TurnSpeaking(1, 14.0))
+    assert machine.handle(fired("comfort")) == (again,)
+
+
+def test_tools_of_the_lost_session_are_forgotten_and_their_answers_dropped() -> None:
+    machine = streaming()
+    machine.handle(ToolCalled(1, "f1", "look_up", {}, 5.0))
+    machine.handle(lost(1))
+    assert machine.record.tools == frozenset()
+    assert machine.handle(ToolFinished(1, "f1", "look_up", {}, ends_call=True, at_s=6.0)) == ()
+    assert machine.handle(ToolCalled(1, "f2", "look_up", {}, 6.0)) == ()
+
+
+def test_what_a_closing_session_still_says_is_followed_but_watched_no_more() -> None:
+    machine = closing()
+    assert feed(machine, TurnStarted(1, 6.0)) == ()
+    assert (machine.record.turn, machine.record.generating) == (1, True)
+    assert feed(machine, TurnGenerated(1, audible=True, at_s=6.5)) == ()
+    assert feed(machine, TurnStarted(2, 6.0), TurnCompleted(2, True, "", 7.0)) == ()
+    assert not machine.record.generating
+    (opening,) = openings(machine.handle(lost(1)))
+    assert opening.first_turn == 3
+
+
+def test_a_silent_socket_and_a_go_away_are_no_news_here() -> None:
+    machine = reconnecting()
+    before = machine.record
+    assert feed(machine, GoAway(2, 0.0, 6.0), ModelSilent(2, 60.0, 6.0)) == ()
+    assert machine.record == before
+
+
+def test_words_make_the_call_one_that_has_a_history() -> None:
+    machine = reconnecting()
+    machine.handle(Transcribed("caller", "hello", 0))
+    machine.record = machine.record.but(handle=None)
+    (opening,) = openings(machine.handle(lost(2)))
+    assert opening.plan is Plan.HISTORY
+
+
+def test_the_caller_is_followed_so_that_the_next_session_is_not_talked_over() -> None:
+    machine = reconnecting()
+    assert machine.handle(CallerSpoke(5.0)) == (StartTimer("idle", 120.0),)
+    assert machine.record.caller_speaking
+    machine.handle(CallerPaused(6.0, 900, 6.5))
+    assert not machine.record.caller_speaking
+
+
+def test_keys_are_kept_and_told_to_the_next_session() -> None:
+    machine = reconnecting()
+    feed(machine, KeyPressed("9", 5.0), fired("keys"), ready(2))
+    assert told(machine.handle(fired("keys"))) == [SayText("(The caller pressed these keys on the telephone: 9)")]
+
+
+def test_nothing_of_a_watchdog_of_streaming_is_left_running() -> None:
+    machine = streaming(Limits())
+    running: dict[str, float] = {"max_call": 3300.0}
+    for event in (CallerSpoke(1.0), CallerPaused(2.0, 900, 2.5), lost(1)):
+        effects = machine.handle(event)
+        for effect in effects:
+            if isinstance(effect, StartTimer):
+                running[effect.name] = effect.delay_s
+            elif isinstance(effect, StopTimer):
+                running.pop(effect.name, None)
+    assert running == {"max_call": 3300.0, "idle": 120.0, "unreachable": 12.0, "comfort": 3.0}
