@@ -12,7 +12,7 @@ from callbot.gemini.connector import Connector
 from callbot.server.serve import Shutdown, serve
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
-from callbot.telemetry.metrics import PrometheusCallMetrics
+from callbot.telemetry.metrics import Metrics
 from callbot.telemetry.redaction import redact
 from callbot.tools import standard_toolbox
 
@@ -39,7 +39,7 @@ async def serve_calls(
         clock=clock,
         toolbox=toolbox,
         redact=redact,
-        metrics=PrometheusCallMetrics(registry),
+        metrics=Metrics(registry),
     )
     await serve(
         settings,

@@ -66,6 +66,7 @@ async def exchange(
                 "twilio_auth_token": AUTH_TOKEN,
                 "gemini_api_key": "stand-in",
                 "gemini_base_url": standin.base_url,
+                "vertex_base_url": standin.base_url,
                 "ssl_cert_file": str(standin.ca_pem_path),
                 "drain_s": 2.0,
             } | settings

@@ -193,12 +193,19 @@ class CallWorld(RuleBasedStateMachine):
     @rule(decision=DECISIONS, behind=st.integers(1, 3))
     def stale_news_of_an_earlier_session_come(self, decision: Decision, behind: int) -> None:
         attempt = self.machine.record.attempt - behind
-        before = self.machine.record
-        self.tell(SessionLost(attempt, decision, "close_1006_link_lost", 1006, "", 1.0))
-        self.tell(ModelSilent(attempt, 60.0, 1.0))
-        self.tell(HandleRenewed(attempt, f"{SECRET}-stale"))
-        if self.machine.state is before:
-            assert self.machine.record == before
+        before = (self.machine.state, self.machine.record)
+        for event in (
+            SessionLost(attempt, decision, "close_1006_link_lost", 1006, "", 1.0),
+            SessionReady(attempt, Plan.NEW, 300, 1.0),
+            ModelSilent(attempt, 60.0, 1.0),
+            GoAway(attempt, 0.0, 1.0),
+            HandleRenewed(attempt, f"{SECRET}-stale"),
+            ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 1.0),
+        ):
+            effects = self.tell(event)
+            # A late ready in Draining is told to close once more; that is all that stale news may do.
+            assert all(effect == Tell(Child.GEMINI_SESSION, CloseSession()) for effect in effects)
+        assert (self.machine.state, self.machine.record) == before
 
     @rule()
     def the_session_gets_a_handle(self) -> None:
