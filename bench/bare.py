@@ -29,7 +29,12 @@ async def main(port: int, model_port: int, ca_file: str, converter: str) -> None
         while not stream_sid:
             stream_sid = json.loads(await phone.recv()).get("streamSid", "")
         async with connect(
-            f"wss://127.0.0.1:{model_port}{PATH}", ssl=context, compression=None, ping_interval=None, max_size=None, close_timeout=0.5
+            f"wss://127.0.0.1:{model_port}{PATH}",
+            ssl=context,
+            compression=None,
+            ping_interval=None,
+            max_size=None,
+            close_timeout=0.5,
         ) as model:
             await model.send('{"setup":{"model":"models/gemini-3.8-live"}}')
             await model.recv()

@@ -8,8 +8,8 @@ import socket
 import sys
 import tempfile
 import time
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,26 @@ async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True
     with tempfile.TemporaryDirectory() as folder:
         ca, output = Path(folder) / "ca.pem", Path(folder) / "server.log"
         model.write_ca(str(ca))
-        environment = os.environ | {
-            "PORT": str(port), "CALLBOT_HOST": "127.0.0.1", "SERVICE_URL": ORIGIN, "TWILIO_AUTH_TOKEN": TOKEN,
-            "GEMINI_API_KEY": "bench", "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{model.port}", "SSL_CERT_FILE": str(ca),
-            "CALLBOT_UPSAMPLER": converter, "CALLBOT_DOWNSAMPLER": converter, "CALLBOT_MAX_CALLS": "500",
-            "CALLBOT_MAX_CALLS_PER_CALLER_PER_MINUTE": "100000", "CALLBOT_PREWARM": "0", "CALLBOT_DRAIN_S": "1",
-            "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "500",
-        } | settings
+        environment = (
+            os.environ
+            | {
+                "PORT": str(port),
+                "CALLBOT_HOST": "127.0.0.1",
+                "SERVICE_URL": ORIGIN,
+                "TWILIO_AUTH_TOKEN": TOKEN,
+                "GEMINI_API_KEY": "bench",
+                "GOOGLE_GEMINI_BASE_URL": f"https://127.0.0.1:{model.port}",
+                "SSL_CERT_FILE": str(ca),
+                "CALLBOT_UPSAMPLER": converter,
+                "CALLBOT_DOWNSAMPLER": converter,
+                "CALLBOT_MAX_CALLS": "500",
+                "CALLBOT_MAX_CALLS_PER_CALLER_PER_MINUTE": "100000",
+                "CALLBOT_PREWARM": "0",
+                "CALLBOT_DRAIN_S": "1",
+                "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "500",
+            }
+            | settings
+        )
         command = (
             [sys.executable, "-m", "bench.bare", str(port), str(model.port), str(ca), converter]
             if name == "bare"
@@ -156,8 +169,9 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process, outpu
     raise RuntimeError(f"the server does not listen: {output.read_text()[-2000:]}")
 
 
-async def measure(name: str, calls: int, *, window_s: float, warm_s: float = 2.5, converter: str = "sinc_medium",
-                  **settings: str) -> Result:
+async def measure(
+    name: str, calls: int, *, window_s: float, warm_s: float = 2.5, converter: str = "sinc_medium", **settings: str
+) -> Result:
     """N calls at once, for `window_s` after a warm-up."""
     async with server(name, converter=converter, **settings) as under_test:
         phones = [PhoneCall(number) for number in range(calls)]

@@ -51,7 +51,14 @@ class ModelPeer:
     async def run(self, ready: asyncio.Event) -> None:
         """Serve until cancelled."""
         async with serve(
-            self._session, "127.0.0.1", 0, ssl=self._context, compression=None, ping_interval=None, close_timeout=0.5, backlog=512
+            self._session,
+            "127.0.0.1",
+            0,
+            ssl=self._context,
+            compression=None,
+            ping_interval=None,
+            close_timeout=0.5,
+            backlog=512,
         ) as server:
             self.port = next(iter(server.sockets)).getsockname()[1]
             ready.set()

@@ -46,8 +46,15 @@ def sign(text: str) -> str:
 
 async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str) -> dict[str, str] | None:
     """Post the webhook; the stream's parameters, or None when the call was refused."""
-    fields = {"CallSid": call_sid, "AccountSid": ACCOUNT, "From": f"+1415{int(call_sid[2:10], 16) % 10**7:07d}", "To": "+18005551212",
-              "CallStatus": "ringing", "ApiVersion": "2010-04-01", "Direction": "inbound"}
+    fields = {
+        "CallSid": call_sid,
+        "AccountSid": ACCOUNT,
+        "From": f"+1415{int(call_sid[2:10], 16) % 10**7:07d}",
+        "To": "+18005551212",
+        "CallStatus": "ringing",
+        "ApiVersion": "2010-04-01",
+        "Direction": "inbound",
+    }
     signed = sign(f"{ORIGIN}/twiml" + "".join(name + fields[name] for name in sorted(fields)))
     async with http.post(
         f"http://127.0.0.1:{port}/twiml",
@@ -79,16 +86,30 @@ async def place_call(call: PhoneCall, port: int, http: aiohttp.ClientSession | N
             additional_headers={"x-twilio-signature": sign(ORIGIN.replace("https", "wss") + "/ws/twilio")},
         ) as socket:
             await socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}')
-            start = {"accountSid": ACCOUNT, "streamSid": stream_sid, "callSid": call_sid, "tracks": ["inbound"],
-                     "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}, "customParameters": parameters}
+            start = {
+                "accountSid": ACCOUNT,
+                "streamSid": stream_sid,
+                "callSid": call_sid,
+                "tracks": ["inbound"],
+                "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+                "customParameters": parameters,
+            }
             await socket.send(json.dumps({"event": "start", "sequenceNumber": "1", "streamSid": stream_sid, "start": start}))
             call.started_s = time.perf_counter()
             async with asyncio.TaskGroup() as group:
                 listener = group.create_task(_listen(call, socket, stream_sid))
                 await _speak(call, socket, stream_sid)
                 listener.cancel()
-            await socket.send(json.dumps({"event": "stop", "sequenceNumber": "9", "streamSid": stream_sid,
-                                          "stop": {"accountSid": ACCOUNT, "callSid": call_sid}}))
+            await socket.send(
+                json.dumps(
+                    {
+                        "event": "stop",
+                        "sequenceNumber": "9",
+                        "streamSid": stream_sid,
+                        "stop": {"accountSid": ACCOUNT, "callSid": call_sid},
+                    }
+                )
+            )
     except (OSError, ExceptionGroup, Exception) as error:  # noqa: BLE001 - noted: a broken call is a result
         call.broke = f"{type(error).__name__}: {error}"
 
@@ -128,7 +149,9 @@ async def _listen(call: PhoneCall, socket: ClientConnection, stream_sid: str) ->
                 call.heard_s.append(now_s)
         elif event["event"] == "mark":
             sequence += 1
-            echo = json.dumps({"event": "mark", "sequenceNumber": str(sequence), "streamSid": stream_sid, "mark": event["mark"]})
+            echo = json.dumps(
+                {"event": "mark", "sequenceNumber": str(sequence), "streamSid": stream_sid, "mark": event["mark"]}
+            )
             loop.call_later(max(0.0, playing_until_s - now_s), _send_soon, socket, echo)
         elif event["event"] == "clear":
             call.clear_s.append(now_s)

@@ -1,5 +1,6 @@
 """Puts the process together: settings in, a served application out. The only place that knows every room."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -9,10 +10,10 @@ from prometheus_client import CollectorRegistry
 from callbot.actors.call import call_factory
 from callbot.actors.services import CallServices
 from callbot.gemini.connector import Connector
-from callbot.server.serve import Shutdown, serve
+from callbot.server.serve import Shutdown, open_listener, serve
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
-from callbot.telemetry.metrics import Metrics
+from callbot.telemetry.metrics import Metrics, watch_loop_lag
 from callbot.telemetry.redaction import redact
 from callbot.tools import standard_toolbox
 
@@ -27,28 +28,41 @@ async def serve_calls(
 
     Raises OSError when the port cannot be had.
     """
+    listener = open_listener(settings.host, settings.port)
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
     store = MemoryCallStore(clock)
     toolbox = standard_toolbox()
     registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    connector = Connector(settings, toolbox.tools)
     services = CallServices(
         settings=settings,
-        connector=Connector(settings, toolbox.tools),
+        connector=connector,
         record_ending=store.record_ending,
         log=structlog.get_logger(),
         clock=clock,
         toolbox=toolbox,
         redact=redact,
-        metrics=Metrics(registry),
+        metrics=metrics,
     )
-    await serve(
-        settings,
-        call_factory=call_factory(services),
-        store=store,
-        metrics_registry=registry,
-        on_started=on_started,
-        shutdown=shutdown,
-    )
+
+    def begin(port: int) -> None:
+        connector.warm()
+        if on_started is not None:
+            on_started(port)
+
+    async with asyncio.TaskGroup() as beside:
+        lag = beside.create_task(watch_loop_lag(metrics), name="loop_lag")
+        await serve(
+            settings,
+            call_factory=call_factory(services),
+            store=store,
+            metrics_registry=registry,
+            listener=listener,
+            on_started=begin,
+            shutdown=shutdown,
+        )
+        lag.cancel()
 
 
 def secrets_of(settings: Settings) -> list[str]:

@@ -6,7 +6,7 @@ WebSocket with real signatures and tokens.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +16,9 @@ import structlog
 from callbot.assembly import serve_calls
 from callbot.server.serve import Shutdown
 from callbot.settings import Settings, load
-from callbot.simulators.gemini import GeminiStandIn, StandInOptions
+from callbot.simulators.gemini import GeminiStandIn, LiveSession, StandInOptions
 from callbot.simulators.twilio import Carrier, CarrierOptions
+from tests.live.plain_caller import PlainCall, plain_call
 
 AUTH_TOKEN = "0123456789abcdef" * 2
 PUBLIC_URL = "https://bot.example"
@@ -33,6 +34,7 @@ class Exchange:
     port: int
     shutdown: Shutdown
     lines: list[dict[str, Any]] = field(default_factory=list)
+    _dialling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def log(self, event: str, call_sid: str | None = None) -> list[dict[str, Any]]:
         """The log lines of one kind, of one call or of all."""
@@ -43,6 +45,33 @@ class Exchange:
     def moves(self, call_sid: str | None = None) -> list[tuple[str, str]]:
         """The call's transitions, in order."""
         return [(line["from"], line["to"]) for line in self.log("call.state", call_sid)]
+
+    async def next_session(self, opened: int) -> LiveSession:
+        """The session that is ready after the first `opened` ones."""
+        sessions = self.standin.sessions
+        await self.standin.wait_for(lambda: any(session.ready for session in sessions[opened:]), 30)
+        return next(session for session in sessions[opened:] if session.ready)
+
+    async def replaced(self, breaking: Callable[[], Awaitable[object]]) -> LiveSession:
+        """Break a session and give the one that takes its place; one at a time, so that it is the same call's."""
+        async with self._dialling:
+            opened = len(self.standin.sessions)
+            await breaking()
+            return await self.next_session(opened)
+
+    @asynccontextmanager
+    async def driven_call(self, frames: Sequence[bytes] = ()) -> AsyncIterator[tuple[PlainCall, LiveSession]]:
+        """The plain caller's call, and the session that is its: ready to be driven by hand. Hangs up at the end."""
+        async with self._dialling:  # one at a time, so that the newest session is this call's
+            opened = len(self.standin.sessions)
+            line = plain_call(self.port, PUBLIC_URL, AUTH_TOKEN, frames=frames)
+            call = await line.__aenter__()
+            session = await self.next_session(opened)
+        try:
+            yield call, session
+            await call.hang_up()
+        finally:
+            await line.__aexit__(None, None, None)
 
 
 @asynccontextmanager

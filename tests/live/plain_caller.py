@@ -45,6 +45,7 @@ class PlainCall:
     closed: tuple[int | None, str] | None = None
     to_say: list[bytes] = field(default_factory=list)
     frames_sent: int = 0
+    sent: bytearray = field(default_factory=bytearray)
     _sequence: int = 1
     _plays_until_s: float = 0.0
     _marks: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class PlainCall:
                 await asyncio.sleep(max(0.0, began_s + self.frames_sent * 0.02 - time.monotonic()))
                 frame = self.to_say.pop(0) if self.to_say else SILENCE
                 self.frames_sent += 1
+                self.sent += frame
                 media = {
                     "track": "inbound",
                     "chunk": str(self.frames_sent),

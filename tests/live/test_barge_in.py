@@ -19,8 +19,7 @@ from callbot.simulators.gemini import Fault, LiveSession, StandInOptions
 from callbot.simulators.gemini.faults import Withhold
 from callbot.simulators.gemini.triggers import OnReady
 from tests.audio.tone_analysis import Signal, from_mulaw, rms, to_pcm, tone
-from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
-from tests.live.plain_caller import PlainCall, plain_call
+from tests.live.exchange import Exchange, exchange
 
 pytestmark = pytest.mark.live
 
@@ -29,6 +28,7 @@ OLD_TURN = to_pcm(tone(OLD_HZ, 24_000, 6.0, -12))
 # It begins and ends at full level, so that a missing first or last millisecond shows.
 NEW_TURN = to_pcm(tone(NEW_HZ, 24_000, 0.7, -12))
 
+type Due = Callable[[LiveSession], Awaitable[None]]
 type Interruption = Callable[[LiveSession], Awaitable[None]]
 
 
@@ -85,34 +85,23 @@ def lag_of(heard: Signal, said: Signal) -> tuple[int, float]:
     return int(lags[best]), float(correlation[best] / np.sqrt(np.sum(heard**2) * np.sum(said**2)))
 
 
-async def interrupted_call(
-    line_up: Exchange, which: Callable[[PlainCall, LiveSession], Awaitable[object]], how: Interruption, gate: asyncio.Lock
-) -> None:
-    """One call whose 6 s turn is interrupted `how`, once `which` has come about."""
-    async with gate:  # so that the newest session is this call's
-        opened = len(line_up.standin.sessions)
-        caller = plain_call(line_up.port, PUBLIC_URL, AUTH_TOKEN)
-        call = await caller.__aenter__()
-        await line_up.standin.wait_for(lambda: len(line_up.standin.sessions) > opened and line_up.standin.sessions[-1].ready)
-        session = line_up.standin.sessions[-1]
-    try:
+async def interrupted_call(line_up: Exchange, due: Due, how: Interruption) -> None:
+    """One call whose 6 s turn is interrupted `how`, once `due` has come about."""
+    async with line_up.driven_call() as (call, session):
         session.say(OLD_TURN)
         await call.until(lambda: len(call.media()) >= 3)
-        await which(call, session)
+        await due(session)
         before = len(call.received)
         await how(session)
         await call.until(lambda: call.count("clear"))
         cleared = next(at for at, message in enumerate(call.received) if message["event"] == "clear")
-
-        def new_turn_is_out() -> bool:
-            return sum(map(len, call.media(cleared))) >= len(NEW_TURN) // 6
-
-        await call.until(new_turn_is_out)
+        await call.until(lambda: sum(map(len, call.media(cleared))) >= len(NEW_TURN) // 6)
         await asyncio.sleep(0.3)  # for what should not come any more
+
         assert call.count("clear") == 1
         old, new = call.media()[: -len(call.media(cleared))], call.media(cleared)
-        # What crossed the interruption on the wire: at most one filling of Twilio's lead, even if the machine stalled just then.
-        crossed = call.media(before)[: len(call.media(before)) - len(call.media(cleared))]
+        # What crossed the interruption on the wire: at most one filling of Twilio's lead, even if the machine stalled there.
+        crossed = call.media(before)[: len(call.media(before)) - len(new)]
         assert sum(map(len, crossed)) <= line_up.settings.playout_lead_ms * 8
         assert all(tone_share(payload, OLD_HZ) > 0.9 for payload in old)
         assert all(tone_share(payload, OLD_HZ) < 0.1 for payload in new)
@@ -123,26 +112,20 @@ async def interrupted_call(
         assert abs(lag) <= 1
         assert likeness > 0.99
         assert rms(heard[:16]) > 0.5 * rms(said[:160]), "the first 2 ms are there"
-        await call.hang_up()
-    finally:
-        await caller.__aexit__(None, None, None)
 
 
-async def nothing_more(call: PlainCall, session: LiveSession) -> None:
+async def at_once(session: LiveSession) -> None:
     """The 6 s are queued, and the model has not said that they are all."""
 
 
-async def test_after_an_interruption_clear_comes_first_and_nothing_of_the_old_turn_follows() -> None:
-    async def generated(call: PlainCall, session: LiveSession) -> None:
-        await session.server.changes.wait_for(lambda: session.turns[-1].generation_complete, 20)
+async def when_generated(session: LiveSession) -> None:
+    """The model has said that they are all; it believes that they are being heard."""
+    await session.server.changes.wait_for(lambda: session.turns[-1].generation_complete, 20)
 
-    gate = asyncio.Lock()
-    generating = StandInOptions(
-        listening="scripted", burst=inf, faults=(Fault(OnReady(), Withhold("generationComplete"), times=None),)
-    )
-    async with exchange(generating, greeting="") as line_up, asyncio.TaskGroup() as calls:
-        for how in (interrupt_then_speak, everything_in_one_read, audio_and_interruption_in_one_message):
-            calls.create_task(interrupted_call(line_up, nothing_more, how, gate))
-    async with exchange(StandInOptions(listening="scripted", burst=inf), greeting="") as line_up, asyncio.TaskGroup() as calls:
-        for how in (interrupt_then_speak, everything_in_one_read, audio_and_interruption_in_one_message):
-            calls.create_task(interrupted_call(line_up, generated, how, gate))
+
+async def test_after_an_interruption_clear_comes_first_and_nothing_of_the_old_turn_follows() -> None:
+    ways = (interrupt_then_speak, everything_in_one_read, audio_and_interruption_in_one_message)
+    endless = Fault(OnReady(), Withhold("generationComplete"), times=None)
+    for due, faults in ((at_once, (endless,)), (when_generated, ())):
+        async with exchange(StandInOptions(listening="scripted", burst=inf, faults=faults), greeting="") as line_up:
+            await asyncio.gather(*(interrupted_call(line_up, due, how) for how in ways))

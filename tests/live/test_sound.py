@@ -19,8 +19,8 @@ from tests.audio.tone_analysis import (
     tone,
     tone_dbm0,
 )
-from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
-from tests.live.plain_caller import PlainCall, plain_call
+from tests.live.exchange import Exchange, exchange
+from tests.live.plain_caller import PlainCall
 
 pytestmark = pytest.mark.live
 
@@ -46,37 +46,20 @@ async def heard_at_model(session: LiveSession) -> np.ndarray:
     return middle(samples[loud[0] : loud[-1]])
 
 
-async def one_call(
-    line_up: Exchange, gate: asyncio.Lock, say: bytes, hear: bytes = b""
-) -> tuple[np.ndarray, np.ndarray | None]:
+async def one_call(line_up: Exchange, say: bytes, hear: bytes = b"") -> tuple[np.ndarray, np.ndarray | None]:
     frames = [hear[at : at + 160] for at in range(0, len(hear), 160)]
-    async with gate:
-        opened = len(line_up.standin.sessions)
-        caller = plain_call(line_up.port, PUBLIC_URL, AUTH_TOKEN, frames=frames)
-        call = await caller.__aenter__()
-        await line_up.standin.wait_for(lambda: len(line_up.standin.sessions) > opened and line_up.standin.sessions[-1].ready)
-        session = line_up.standin.sessions[-1]
-    try:
-        down = await heard_at_caller(call, session, say)
-        up = await heard_at_model(session) if hear else None
-        await call.hang_up()
-    finally:
-        await caller.__aexit__(None, None, None)
-    return down, up
+    async with line_up.driven_call(frames) as (call, session):
+        return await heard_at_caller(call, session, say), await heard_at_model(session) if hear else None
 
 
 async def test_the_path_adds_at_most_one_decibel_of_noise_and_lets_nothing_above_4_khz_through() -> None:
-    gate = asyncio.Lock()
     async with exchange(StandInOptions(listening="scripted", burst=inf), greeting="") as line_up:
-        async with asyncio.TaskGroup() as calls:
-            passing = calls.create_task(one_call(line_up, gate, AT_MODEL, AT_CALLER))
-            aliasing = calls.create_task(one_call(line_up, gate, TOO_HIGH))
-    down, up = passing.result()
+        (down, up), (too_high, _) = await asyncio.gather(one_call(line_up, AT_MODEL, AT_CALLER), one_call(line_up, TOO_HIGH))
     assert up is not None
     down_db = snr_db(middle(down), TONE_HZ, 8_000)
     up_db = snr_db(up, TONE_HZ, 16_000)
     level_db = decibels(rms(middle(down)) / rms(tone_dbm0(TONE_HZ, 8_000, SECONDS, -10)))
-    blocked_db = decibels(rms(middle(aliasing.result()[0])) / rms(from_pcm(TOO_HIGH)))
+    blocked_db = decibels(rms(middle(too_high)) / rms(from_pcm(TOO_HIGH)))
     print(f"\nSNR of 1004 Hz at -10 dBm0: mu-law {BEST_DB:.2f} dB, to the caller {down_db:.2f}, to the model {up_db:.2f}")
     print(f"level at the caller {level_db:+.2f} dB; 5 kHz at the caller {blocked_db:.1f} dB")
     assert down_db > BEST_DB - 1

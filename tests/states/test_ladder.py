@@ -167,3 +167,8 @@ def test_a_lost_session_is_gone_before_the_next_is_opened() -> None:
     machine = open_call()
     machine.handle(lost(1))
     assert (machine.record.session, machine.record.attempt) == (Session.OPENING, 2)
+
+
+def test_a_decision_that_the_ladder_has_no_rung_for_keeps_the_plan() -> None:
+    (opening,) = openings(open_call().handle(lost(1, "unheard_of")))  # type: ignore[arg-type]
+    assert (opening.plan, opening.handle) == (Plan.RESUME, HANDLE)

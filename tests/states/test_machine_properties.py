@@ -373,7 +373,7 @@ class CallWorld(RuleBasedStateMachine):
 
 TestCallWorld = CallWorld.TestCase
 TestCallWorld.settings = settings(
-    max_examples=80,
+    max_examples=60,
     stateful_step_count=40,
     derandomize=True,
     deadline=None,

@@ -92,13 +92,6 @@ class EnergyVad:
         self._loud_ms = 0
         return [self._end()] if self.speaking else []
 
-    def reset(self) -> None:
-        """Forget everything but the position."""
-        self.speaking = False
-        self._loud_ms = self._quiet_ms = 0
-        self._rest.clear()
-        self._kept.clear()
-
     def _frame(self, frame: bytes) -> VadEvent | None:
         rms = audioop.rms(frame, 2)
         self._position_ms += FRAME_MS

@@ -8,9 +8,12 @@ from google.genai import errors, types
 
 from callbot.simulators.gemini import (
     Parrot,
+    Raw,
     Say,
     ScriptedBrain,
+    Think,
     VadSettings,
+    Wait,
     extended_thinking,
 )
 from callbot.simulators.gemini.voice import murmur, to_model_rate, tone
@@ -287,3 +290,38 @@ async def test_slow_and_fast_audio_take_their_time_in_caller_seconds(open_line, 
             await speak(session, bytes(32_000))
             await line.standin.wait_for(lambda line=line: line.last.clock.now() > 0.999)
             assert line.last.turns[0].audio_ms == pytest.approx(expected_ms, abs=40)
+
+
+async def test_turns_can_be_started_by_hand_without_any_voice_detection(open_line, speak, one_turn, audio_of, utterance):
+    async with open_line(listening="scripted", brain=Parrot(gain=1.0)) as line, line.connect() as session:
+        await speak(session, utterance)
+        await line.standin.wait_for(lambda: line.last.samples * 2 == len(utterance))
+        assert line.last.turns == []
+        await line.last.hear(bytes(3200))
+        assert audio_of(await one_turn(session)) == bytes(4800)
+        line.last.say(SHORT)
+        assert audio_of(await one_turn(session)) == SHORT
+        assert [turn.prompt for turn in line.last.turns] == ["audio", "script"]
+
+
+async def test_a_script_may_think_wait_and_send_anything(open_line, one_turn, audio_of):
+    extra = b'{"serverContent":{"waitingForInput":true}}'
+    async with open_line(brain=ScriptedBrain([[Think("hm"), Wait(1.0), Raw(extra), Say(SHORT)]])) as line:
+        async with line.connect() as session:
+            await session.send_realtime_input(text="go")
+            messages = await one_turn(session)
+        thoughts = [m.server_content.model_turn.parts[0] for m in messages if has("model_turn")(m)]
+        assert (thoughts[0].text, thoughts[0].thought) == ("hm", True)
+        assert any(has("waiting_for_input")(m) for m in messages)
+        assert audio_of(messages) == SHORT
+
+
+async def test_a_handle_may_come_right_after_setup_and_the_last_fragment_may_be_marked(open_line, one_turn):
+    config = {"session_resumption": {}, "output_audio_transcription": {}}
+    options = {"handle_at_setup": True, "finish_transcriptions": True}
+    async with open_line(**options) as line, line.connect(config) as session:
+        await session.send_realtime_input(text="go")
+        messages = await one_turn(session)
+        assert messages[0].session_resumption_update.new_handle == line.last.handles[0]
+        finished = [m.server_content.output_transcription.finished for m in messages if has("output_transcription")(m)]
+        assert finished == [None] * (len(finished) - 1) + [True]

@@ -1,0 +1,86 @@
+"""Moments of a call that a person notices: the barge-in, the first sound, the reconnect. Measured at N calls."""
+
+import asyncio
+import time
+
+from bench.measure import Quantiles, server
+from bench.model_peer import ModelCall
+from bench.phone_peer import PhoneCall, place_call
+
+_INTERRUPTED = b'{"serverContent":{"interrupted":true}}'
+_TURN_COMPLETE = b'{"serverContent":{"turnComplete":true}}'
+
+
+async def barge_in(calls: int, rounds: int) -> Quantiles:
+    """From `interrupted` on the model's wire to `clear` on Twilio's, with all calls talking."""
+    delays: list[float] = []
+    async with server("callbot") as under_test:
+        phones = [PhoneCall(number) for number in range(calls)]
+        async with asyncio.TaskGroup() as group:
+            for phone in phones:
+                group.create_task(place_call(phone, under_test.port, under_test.http))
+                await asyncio.sleep(0.03)
+            await asyncio.sleep(2.0)
+            for _ in range(rounds):
+                for session in under_test.model.calls:
+                    delays += await _interrupt(session, phones)
+                    await asyncio.sleep(0.01)
+            for phone in phones:
+                phone.stop.set()
+    return Quantiles.of(delays)
+
+
+async def _interrupt(session: ModelCall, phones: list[PhoneCall]) -> list[float]:
+    if session.socket is None:
+        return []
+    before = [len(phone.clear_s) for phone in phones]
+    sent_s = time.perf_counter()
+    await session.socket.send(_INTERRUPTED)
+    await session.socket.send(_TURN_COMPLETE)
+    await asyncio.sleep(0.06)
+    cleared = [phone.clear_s[count] for phone, count in zip(phones, before, strict=True) if len(phone.clear_s) > count]
+    return [min(cleared) - sent_s] if cleared else []
+
+
+async def first_sound(calls: int, *, prewarm: bool) -> Quantiles:
+    """From Twilio's `start` to the first audio on its wire, calls one after another, the model answering at once."""
+    delays: list[float] = []
+    async with server("callbot", CALLBOT_PREWARM="1" if prewarm else "0") as under_test:
+        for number in range(calls):
+            phone = PhoneCall(number)
+            task = asyncio.ensure_future(place_call(phone, under_test.port, under_test.http))
+            for _ in range(200):
+                await asyncio.sleep(0.01)
+                if phone.first_audio_s:
+                    break
+            phone.stop.set()
+            await task
+            if phone.first_audio_s:
+                delays.append(phone.first_audio_s - phone.started_s)
+    return Quantiles.of(delays)
+
+
+async def reconnect(times: int) -> Quantiles:
+    """From the model's socket being cut to the next session's first audio of the caller."""
+    delays: list[float] = []
+    async with server("callbot") as under_test:
+        phone = PhoneCall(0)
+        task = asyncio.ensure_future(place_call(phone, under_test.port, under_test.http))
+        await asyncio.sleep(1.5)
+        for _ in range(times):
+            session = under_test.model.calls[-1]
+            known = len(under_test.model.calls)
+            if session.socket is None:
+                break
+            cut_s = time.perf_counter()
+            session.socket.transport.abort()
+            for _ in range(500):
+                await asyncio.sleep(0.002)
+                if len(under_test.model.calls) > known and under_test.model.calls[-1].first_audio_s:
+                    break
+            if len(under_test.model.calls) > known:
+                delays.append(under_test.model.calls[-1].first_audio_s - cut_s)
+            await asyncio.sleep(0.7)  # a sign of life, or the ladder would wait before the next try
+        phone.stop.set()
+        await task
+    return Quantiles.of(delays)

@@ -1,0 +1,208 @@
+"""`make bench`: callbot beside the bare bridge, in turn, in one session; figures as JSON, a picture, and ratios.
+
+Times on a shared machine mean little alone; the ratio of two systems that were measured in turn means much. Against the
+run before, on the same machine, only ratios are compared.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import moments
+from bench.measure import Result, measure, pin_load, run
+from bench.picture import draw
+
+# What issue 5 of the project holds callbot to; see docs/performance.md.
+_CPU_RATIO_LIMIT = 1.35
+_CAPACITY_P99_MS = 60.0
+
+
+def main() -> int:
+    """Run everything; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench-out"))
+    parser.add_argument("--calls", type=int, nargs="*", default=[1, 8, 20, 30])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--window", type=float, default=8.0, help="seconds that each measurement counts")
+    parser.add_argument("--capacity", type=int, nargs="*", default=[30, 35, 40, 45], help="numbers of calls to try")
+    parser.add_argument("--quick", action="store_true", help="one round, two sizes, no capacity search")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.calls, chosen.rounds, chosen.window, chosen.capacity = [1, 8], 1, 4.0, []
+    if len(os.sched_getaffinity(0)) < 2:
+        sys.stderr.write("bench: two cores are needed, one for the server and one for its callers.\n")
+        return 2
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    pin_load()
+    began_s = time.monotonic()
+    report = _measure(chosen)
+    report["took_s"] = round(time.monotonic() - began_s)
+    previous = _previous(chosen.out)
+    (chosen.out / "bench.json").write_text(json.dumps(report, indent=1) + "\n")
+    draw(chosen.out / "bench.svg", report)
+    _tell(report, previous, chosen.out)
+    return 0
+
+
+def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    runs: list[Result] = []
+    for number in range(chosen.rounds):
+        for calls in chosen.calls:
+            # In turn, and the order turned round each time: what the machine does meanwhile meets both alike.
+            for system in ("bare", "callbot") if number % 2 == 0 else ("callbot", "bare"):
+                _progress(f"round {number + 1} of {chosen.rounds}: {system}, {calls} calls")
+                runs.append(run(measure(system, calls, window_s=chosen.window)))
+    report: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "cpu": _cpu_name(), "python": platform.python_version()},
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "runs": [asdict(result) for result in runs],
+        "sizes": {str(calls): _size(runs, calls) for calls in chosen.calls},
+    }
+    _progress("barge-in")
+    report["barge_in"] = asdict(run(moments.barge_in(min(20, max(chosen.calls)), 3)))
+    _progress("first sound, with and without prewarming")
+    report["first_sound"] = asdict(run(moments.first_sound(12, prewarm=False)))
+    report["first_sound_prewarmed"] = asdict(run(moments.first_sound(12, prewarm=True)))
+    _progress("reconnects")
+    report["reconnect"] = asdict(run(moments.reconnect(10)))
+    if chosen.capacity:
+        report["capacity"] = _capacity(chosen.capacity, chosen.window)
+    return report
+
+
+def _size(runs: list[Result], calls: int) -> dict[str, Any]:
+    """The medians of both systems at one number of calls, and their ratios round by round."""
+    found: dict[str, Any] = {}
+    for system in ("bare", "callbot"):
+        mine = [result for result in runs if result.system == system and result.offered == calls]
+        found[system] = {
+            "cpu_percent": statistics.median(result.cpu_percent for result in mine),
+            "up_p50_ms": statistics.median(result.up.p50_ms for result in mine),
+            "up_p99_ms": statistics.median(result.up.p99_ms for result in mine),
+            "down_p50_ms": statistics.median(result.down.p50_ms for result in mine),
+            "down_p99_ms": statistics.median(result.down.p99_ms for result in mine),
+            "memory_mb": statistics.median(result.memory_mb for result in mine),
+            "up_loss_ms": max(result.up_loss_ms for result in mine),
+            "down_lost": sum(result.down_loss_ms for result in mine),
+            "broken": sum(result.broken for result in mine),
+        }
+    pairs = zip(
+        [result for result in runs if result.system == "callbot" and result.offered == calls],
+        [result for result in runs if result.system == "bare" and result.offered == calls],
+        strict=True,
+    )
+    ratios = [mine.cpu_percent / bare.cpu_percent for mine, bare in pairs if bare.cpu_percent]
+    found["cpu_ratio"] = round(statistics.median(ratios), 3)
+    found["cpu_ratios"] = [round(ratio, 3) for ratio in ratios]
+    return found
+
+
+def _capacity(sizes: list[int], window_s: float) -> dict[str, Any]:
+    """The most calls whose delays stay under the limit with nothing lost, for both; and callbot with twice as many offered."""
+    found: dict[str, Any] = {}
+    for system in ("callbot", "bare"):
+        carried, tried = 0, []
+        for calls in sizes:
+            _progress(f"capacity: {system}, {calls} calls")
+            result = run(measure(system, calls, window_s=window_s))
+            good = _carries(result)
+            tried.append({"calls": calls, "good": good, **_short(result)})
+            if not good:
+                break
+            carried = calls
+        found[system] = {"calls": carried, "tried": tried}
+    limit = found["callbot"]["calls"]
+    if limit:
+        _progress(f"twice the capacity: {2 * limit} calls offered, {limit} admitted")
+        found["overload"] = _short(run(measure("callbot", 2 * limit, window_s=window_s, CALLBOT_MAX_CALLS=str(limit))))
+    return found
+
+
+def _carries(result: Result) -> bool:
+    slowest_ms = max(result.up.p99_ms, result.down.p99_ms)
+    return slowest_ms < _CAPACITY_P99_MS and result.up_loss_ms < 40 and not result.down_loss_ms and not result.broken
+
+
+def _short(result: Result) -> dict[str, Any]:
+    return {
+        "admitted": result.calls,
+        "refused": result.refused,
+        "broken": result.broken,
+        "core_percent": result.core_percent,
+        "up_p99_ms": result.up.p99_ms,
+        "down_p99_ms": result.down.p99_ms,
+        "up_loss_ms": result.up_loss_ms,
+        "down_lost": result.down_loss_ms,
+        "load_percent": result.load_percent,
+    }
+
+
+def _previous(out: Path) -> dict[str, Any] | None:
+    path = out / "bench.json"
+    try:
+        earlier: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return earlier
+
+
+def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) -> None:
+    print(f"\n{'calls':>5}  {'CPU per call, % of a core':^34}  {'up, p50 (p99) ms':^32}  {'down, p50 (p99) ms':^32}  MB a call")
+    print(f"{'':>5}  {'bare':>9} {'callbot':>9} {'ratio':>14}  {'bare':>15} {'callbot':>16}  {'bare':>15} {'callbot':>16}")
+    for calls, size in report["sizes"].items():
+        bare, mine = size["bare"], size["callbot"]
+        print(
+            f"{calls:>5}  {bare['cpu_percent']:>9.2f} {mine['cpu_percent']:>9.2f} {size['cpu_ratio']:>14.2f}"
+            f"  {_delay(bare, 'up'):>15} {_delay(mine, 'up'):>16}  {_delay(bare, 'down'):>15} {_delay(mine, 'down'):>16}"
+            f"  {mine['memory_mb']:>9.2f}"
+        )
+    print(f"\nbarge-in, `interrupted` to `clear`: {_line(report['barge_in'])}")
+    print(
+        f"first audio after `start`:          {_line(report['first_sound'])}; prewarmed {_line(report['first_sound_prewarmed'])}"
+    )
+    print(f"reconnect, cut to first audio:      {_line(report['reconnect'])}")
+    if capacity := report.get("capacity"):
+        print(
+            f"calls on one core (p99 under {_CAPACITY_P99_MS:.0f} ms, nothing lost): "
+            f"callbot {capacity['callbot']['calls']}, bare bridge {capacity['bare']['calls']}"
+        )
+        if over := capacity.get("overload"):
+            print(
+                f"twice that offered: {over['admitted']} admitted, {over['refused']} refused, "
+                f"p99 up {over['up_p99_ms']:.0f} ms, down {over['down_p99_ms']:.0f} ms, {over['down_lost']:.0f} bursts lost"
+            )
+    if previous and previous.get("machine") == report["machine"]:
+        for calls, size in report["sizes"].items():
+            if earlier := previous["sizes"].get(calls):
+                print(f"against the run before, {calls} calls: CPU ratio {earlier['cpu_ratio']:.2f} -> {size['cpu_ratio']:.2f}")
+    print(f"\ntook {report['took_s']} s; wrote {out / 'bench.json'} and {out / 'bench.svg'}")
+
+
+def _delay(side: dict[str, Any], way: str) -> str:
+    return f"{side[f'{way}_p50_ms']:.1f} ({side[f'{way}_p99_ms']:.0f})"
+
+
+def _line(quantiles: dict[str, Any]) -> str:
+    return f"p50 {quantiles['p50_ms']:.1f} ms, p99 {quantiles['p99_ms']:.1f} ms (of {quantiles['count']})"
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _progress(what: str) -> None:
+    print(f"  {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,273 @@
+"""The timeline of one call, put together again from its log lines.
+
+The lines are `actors/journal.py`'s: `message` is the event's name, `t_ms` counts from the stream's start. A log file comes
+from anywhere, so nothing in it is trusted: a field of another type counts as absent, control characters are taken out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+Event = Mapping[str, Any]
+
+_LONGEST_TEXT: Final = 120  # characters of one field; what people read in a table cell
+
+
+def number(event: Event, key: str) -> float | None:
+    """The number under `key`, or None when there is none."""
+    value = event.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def text(event: Event, key: str) -> str:
+    """The text under `key`, fit for a terminal; empty when there is none."""
+    value = event.get(key)
+    if not isinstance(value, str):
+        return ""
+    return "".join(char for char in value[:_LONGEST_TEXT] if char.isprintable())
+
+
+@dataclass(slots=True)
+class StateSpan:
+    """One stay in a state, in ms since the stream's start; `reason` says why it was left."""
+
+    name: str
+    start_ms: float
+    end_ms: float
+    reason: str = ""
+
+    @property
+    def duration_ms(self) -> float:
+        """How long the call stayed."""
+        return self.end_ms - self.start_ms
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn of the model. `latency_ms` is from the caller's last word to the moment Twilio played the first audio."""
+
+    number: int
+    speaking_ms: float | None = None  # first audio sent to Twilio
+    heard_at_ms: float | None = None  # first mark back
+    ended_at_ms: float | None = None
+    latency_ms: float | None = None
+    audio_ms: float | None = None
+    heard_ms: float | None = None
+    interrupted: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """One attempt at a model session."""
+
+    attempt: int
+    plan: str
+    opening_at_ms: float
+    ready_at_ms: float | None = None
+    setup_ms: float | None = None
+    go_away_at_ms: float | None = None
+    ended_at_ms: float | None = None
+    cause: str = ""  # of its loss
+    decision: str = ""  # what the loss called for
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """The caller spoke over a turn, of which so much went unheard."""
+
+    at_ms: float
+    turn: int
+    unheard_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A time without a model session; `end_ms` is None if none came back."""
+
+    start_ms: float
+    end_ms: float | None
+    cause: str
+
+
+@dataclass(slots=True)
+class Call:
+    """One media stream of a call, as far as the log tells; `summary` is its last line's, empty if that is missing."""
+
+    call_sid: str
+    stream_sid: str
+    stream_attempt: int = 1
+    began: str = ""
+    caller: str = ""
+    model: str = ""
+    backend: str = ""
+    spans: list[StateSpan] = field(default_factory=list)
+    turns: dict[int, Turn] = field(default_factory=dict)
+    sessions: dict[int, Session] = field(default_factory=dict)
+    barge_ins: list[BargeIn] = field(default_factory=list)
+    utterances_ms: list[float] = field(default_factory=list)  # how long each piece of the caller's speech was
+    faults: dict[str, int] = field(default_factory=dict)
+    crashes: list[str] = field(default_factory=list)
+    last_ms: float = 0.0
+    summary: Event = field(default_factory=dict)
+
+    @property
+    def duration_ms(self) -> float:
+        """From the stream's start to the call's end, or to the last line there is."""
+        return number(self.summary, "duration_ms") or self.last_ms
+
+    @property
+    def outcome(self) -> str:
+        """The summary's outcome, or that the log does not have the end."""
+        return text(self.summary, "outcome") or "no end in this log"
+
+    @property
+    def reason(self) -> str:
+        """Why the call ended."""
+        return text(self.summary, "reason")
+
+    @property
+    def latencies_ms(self) -> list[float]:
+        """Of every turn that answered something."""
+        return [turn.latency_ms for turn in self.turns.values() if turn.latency_ms is not None]
+
+    @property
+    def lost_sessions(self) -> list[Session]:
+        """The sessions that ended before the call did, or never opened."""
+        return [session for session in self.sessions.values() if session.cause]
+
+    def outages(self) -> list[Outage]:
+        """When the link to the model was gone, in order."""
+        found: list[Outage] = []
+        start_ms, cause = None, ""
+        for session in sorted(self.sessions.values(), key=lambda each: each.attempt):
+            if session.ready_at_ms is not None:
+                if start_ms is not None:
+                    found.append(Outage(start_ms, session.ready_at_ms, cause))
+                start_ms, cause = None, ""
+            if session.cause and session.ended_at_ms is not None and start_ms is None:
+                start_ms, cause = session.ended_at_ms, session.cause
+        if start_ms is not None:
+            found.append(Outage(start_ms, None, cause))
+        return found
+
+
+@dataclass(slots=True)
+class Log:
+    """What a log file holds: its calls in the order of their first lines, and how many lines were no JSON objects."""
+
+    calls: list[Call] = field(default_factory=list)
+    bad_lines: int = 0
+
+
+def read_log(lines: Iterable[bytes]) -> Log:
+    """Put the calls of a JSON-lines log together; empty lines and those of no call are passed over."""
+    log = Log()
+    calls: dict[tuple[str, str], Call] = {}
+    for line in lines:
+        if not line.strip():
+            continue
+        event = parse_line(line)
+        if event is None:
+            log.bad_lines += 1
+        else:
+            _file_under(calls, event)
+    log.calls = list(calls.values())
+    return log
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """One log line as an event; None if it is no JSON object."""
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return event if isinstance(event, dict) else None
+
+
+def calls_of(events: Iterable[Event]) -> list[Call]:
+    """The calls of events that have been read already."""
+    calls: dict[tuple[str, str], Call] = {}
+    for event in events:
+        _file_under(calls, event)
+    return list(calls.values())
+
+
+def _file_under(calls: dict[tuple[str, str], Call], event: Event) -> None:
+    call_sid, stream_sid, t_ms = text(event, "call_sid"), text(event, "stream_sid"), number(event, "t_ms")
+    if not call_sid or not stream_sid or t_ms is None:
+        return
+    call = calls.setdefault((call_sid, stream_sid), Call(call_sid, stream_sid))
+    _add(call, event, t_ms)
+
+
+def _add(call: Call, event: Event, t_ms: float) -> None:
+    if not call.spans:  # every call begins in Connecting, which no line announces
+        call.spans.append(StateSpan("connecting", 0.0, 0.0))
+    call.last_ms = max(call.last_ms, t_ms)
+    call.spans[-1].end_ms = max(call.spans[-1].end_ms, t_ms)
+    name = text(event, "message")
+    if name == "call.started":
+        call.began, call.caller = text(event, "time"), text(event, "caller")
+        call.model, call.backend = text(event, "model"), text(event, "backend")
+        call.stream_attempt = int(number(event, "stream_attempt") or 1)
+    elif name == "call.state":
+        call.spans[-1].end_ms, call.spans[-1].reason = t_ms, text(event, "reason")
+        call.spans.append(StateSpan(text(event, "to") or "unknown", t_ms, t_ms))
+    elif name == "call.summary":
+        call.summary = event
+        counts = event.get("faults")
+        for kind in counts if isinstance(counts, dict) else {}:
+            call.faults[kind] = int(number(counts, kind) or 1)
+    elif name == "barge_in":
+        call.barge_ins.append(BargeIn(t_ms, int(number(event, "turn") or 0), number(event, "unheard_ms") or 0.0))
+    elif name == "caller.speech":
+        call.utterances_ms.append(number(event, "speech_ms") or 0.0)
+    elif name == "stream.fault":
+        call.faults.setdefault(text(event, "fault") or "unknown", 1)
+    elif name == "child.crashed":
+        call.crashes.append(f"{text(event, 'child')}: {text(event, 'error')}")
+    elif name.startswith("turn."):
+        _add_turn(call, name, event, t_ms)
+    elif name.startswith("session."):
+        _add_session(call, name, event, t_ms)
+
+
+def _add_turn(call: Call, name: str, event: Event, t_ms: float) -> None:
+    index = number(event, "turn")
+    if index is None:
+        return
+    turn = call.turns.setdefault(int(index), Turn(int(index)))
+    match name:
+        case "turn.speaking":
+            turn.speaking_ms = t_ms
+            turn.latency_ms = number(event, "latency_ms")
+        case "turn.heard":
+            turn.heard_at_ms = t_ms
+            turn.latency_ms = number(event, "latency_ms")
+        case "turn.ended":
+            turn.ended_at_ms = t_ms
+            turn.audio_ms, turn.heard_ms = number(event, "audio_ms"), number(event, "heard_ms")
+            turn.interrupted = event.get("interrupted") is True
+        case _:
+            pass
+
+
+def _add_session(call: Call, name: str, event: Event, t_ms: float) -> None:
+    attempt = number(event, "attempt")
+    if attempt is None:  # a go-away has no number: it is the newest session's
+        if name == "session.go_away" and call.sessions:
+            call.sessions[max(call.sessions)].go_away_at_ms = t_ms
+        return
+    session = call.sessions.setdefault(int(attempt), Session(int(attempt), text(event, "plan"), t_ms))
+    match name:
+        case "session.ready":
+            session.ready_at_ms, session.setup_ms = t_ms, number(event, "setup_ms")
+        case "session.lost":
+            session.ended_at_ms = t_ms
+            session.cause, session.decision = text(event, "cause") or "unknown", text(event, "decision")
+        case "session.closed":
+            session.ended_at_ms = t_ms
+        case _:
+            pass
