@@ -91,6 +91,8 @@ def _demo(*, real: bool, out: Path) -> int:
     try:
         from callbot.demo import DemoError, run_demo
     except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in {"trustme", "aiohttp"}:
+            raise
         return _misused([f"the demo needs {missing.name}: install callbot with its stand-ins, callbot[simulators]."])
     try:
         return run_demo(real=real, out=out)

@@ -6,7 +6,6 @@ an answer, an interruption, a link to the model that breaks in mid-sentence, a h
 
 import asyncio
 import secrets
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from callbot.server.serve import Shutdown
 from callbot.settings import Settings, SettingsError, load
 from callbot.simulators import voices
 from callbot.simulators.gemini import GeminiStandIn, Parrot, StandInOptions
-from callbot.simulators.twilio import CallReport, Carrier, CarrierOptions, Line, LineError, problems
+from callbot.simulators.twilio import CallReport, Carrier, CarrierOptions, Line, problems
 from callbot.telemetry import demo_files, logs
 from callbot.telemetry.live import LiveCall
 
@@ -150,7 +149,7 @@ def _script(standin: GeminiStandIn | None) -> Any:
         async with asyncio.TaskGroup() as group:
             group.create_task(line.speak(voices.caller("go_somewhere"), name="a request while the link breaks"))
             if standin is not None:
-                group.create_task(_break_link(standin, line))
+                group.create_task(_break_link(standin))
         await line.wait_until_bot_speaks()
         await line.wait_until_bot_quiet()
         await line.hang_up()
@@ -158,22 +157,17 @@ def _script(standin: GeminiStandIn | None) -> Any:
     return talk
 
 
-async def _break_link(standin: GeminiStandIn, line: Line) -> None:
+async def _break_link(standin: GeminiStandIn) -> None:
     """In the middle of the caller's sentence the connection to the model is gone, without a word."""
     await asyncio.sleep(0.9)
     for session in standin.sessions:
         if not session.closed:
             session.abort()
-    del line
 
 
 def _verdict(console: Console, report: CallReport) -> int:
     found = problems(report)
-    if isinstance(report.script_failure, str) and report.script_failure:
-        found = [*found, report.script_failure]
     for problem in found:
         console.print(f"[red]Not as it should be:[/red] {problem}")
     return 1 if found else 0
 
-
-__all__ = ["DemoError", "LineError", "run_demo", "tempfile"]

@@ -129,6 +129,8 @@ class GeminiSession(Actor[GeminiSessionMessage]):
             self._parent(SessionReady(self._order.attempt, self._order.plan, max(0, setup_ms), now_s))
             return await self._talk(link)
         finally:
+            if turn := self._book.cut_off():
+                self._transcoder(ModelAudioEnded(turn))  # what has come of it is still heard, to its last sample
             await link.close(_CLOSE_TIMEOUT_S)
 
     async def _open(self) -> ModelLink:

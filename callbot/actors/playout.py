@@ -13,6 +13,8 @@ from callbot.wire.twilio import mark_name
 
 _MS_PER_BYTE = 0.125  # 8000 bytes a second
 _MESSAGE_BYTES = 5 * FRAME_BYTES  # 100 ms: fewer messages under load, none of them long
+_FRAME_S = FRAME_BYTES / 8000
+_ROUNDING_S = 1e-5  # a tenth of a sample: what is left of a clock's sums must not count as room for a frame
 _REFILL_BYTES = 3 * FRAME_BYTES  # with the lead used up, wake for 60 ms at a time, not for every frame
 COMFORT_TURN = 0  # sound that belongs to no turn
 # A mark that is so late after its sound must have ended will not come: Twilio lost it, or the line is gone.
@@ -176,7 +178,7 @@ class Playout:
         lead_s = self._ends_at_s - now_s
         if not self._queue:
             return Wait(max(0.0, lead_s) + MARK_GRACE_S) if self.unheard else None
-        if lead_s >= self._lead_s:
+        if max(0.0, lead_s) + _FRAME_S > self._lead_s + _ROUNDING_S:
             return Wait(lead_s - self._lead_s + min(_REFILL_BYTES, self._queued_bytes) / 8000)
         return self._media(now_s)
 
@@ -207,8 +209,8 @@ class Playout:
 
     def _media(self, now_s: float) -> Media:
         turn, mulaw = self._queue.popleft()
-        room = max(FRAME_BYTES, int((self._lead_s - max(0.0, self._ends_at_s - now_s)) * 8000) // FRAME_BYTES * FRAME_BYTES)
-        limit = min(_MESSAGE_BYTES, room)
+        room_s = self._lead_s - max(0.0, self._ends_at_s - now_s) + _ROUNDING_S  # a frame at least, or it would be waited
+        limit = min(_MESSAGE_BYTES, int(room_s * 8000) // FRAME_BYTES * FRAME_BYTES)
         while len(mulaw) < limit and self._queue and self._queue[0][0] == turn:
             mulaw += self._queue.popleft()[1]
         if len(mulaw) > limit:

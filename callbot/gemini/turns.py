@@ -50,11 +50,17 @@ class TurnBook:
         self._audible = False
         self._generated = False
         self._late_until_s: float | None = None  # set by an interruption: what comes before is of the old turn
+        self._interrupted = False  # the turnComplete that follows `interrupted` ends nothing
 
     @property
     def turn_open(self) -> bool:
         """Whether the model is in the middle of a turn."""
         return self._turn != 0
+
+    def cut_off(self) -> int:
+        """The session has ended: the turn that was open and will get no more audio, 0 when none was."""
+        turn, self._turn = self._turn, 0
+        return 0 if self._generated else turn
 
     def feed(self, message: ModelMessage, now_s: float) -> list[TurnEvent]:
         """Everything that one message tells, content first, then flags."""
@@ -85,6 +91,7 @@ class TurnBook:
         if self._is_late(now_s) or not pcm:
             return
         self._late_until_s = None
+        self._interrupted = False
         if self._turn == 0:
             self._turn = self._newest = self._next_turn
             self._next_turn += 1
@@ -107,10 +114,11 @@ class TurnBook:
         if self._turn:
             self._late_until_s = now_s + _LATE_CHUNKS_S
         self._turn = 0
+        self._interrupted = True
         events.append(ModelInterrupted(self._newest, now_s))
 
     def _complete(self, reason: str, now_s: float, events: list[TurnEvent]) -> None:
-        interrupted, self._late_until_s = self._late_until_s is not None, None
+        interrupted, self._interrupted, self._late_until_s = self._interrupted, False, None
         if self._turn:
             self._generate(now_s, events)
             events.append(TurnCompleted(self._turn, self._audible, reason, now_s))

@@ -114,9 +114,11 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
     """What is only remembered, in every state before Draining; None for what this does not know."""
     match event:
         case HandleRenewed(attempt=attempt, handle=handle):
-            if attempt == record.attempt:
-                record = record.but(handle=handle, tries=0, opening_failures=0, bad_audio=0)
-            return Step(record)
+            if attempt != record.attempt:
+                return Step(record)
+            # Vertex calls every update resumable, in mid-answer too: what is resumed from there has lost the answer.
+            kept = record.handle if record.generating or record.tools else handle
+            return Step(record.but(handle=kept, tries=0, opening_failures=0, bad_audio=0))
         case Transcribed():
             return Step(record.but(talked=True))
         case CallerSpoke():
@@ -166,6 +168,20 @@ def drop_turns(through_turn: int) -> tuple[Effect, ...]:
 def add_key(record: CallRecord, digit: str) -> CallRecord:
     """Keys of one entry are collected; 32 are more than any account number."""
     return record if len(record.keys) >= 32 else record.but(keys=record.keys + digit)
+
+
+def await_sound(record: CallRecord) -> tuple[CallRecord, tuple[Effect, ...]]:
+    """The caller waits to hear something: from the first moment on, whatever is tried and fails meanwhile."""
+    if record.comforting:
+        return record, ()
+    return record.but(comforting=True), (StartTimer(COMFORT, record.limits.comfort_after_s),)
+
+
+def sound_came(record: CallRecord) -> tuple[CallRecord, tuple[Effect, ...]]:
+    """The caller hears something, speaks, or waits for nothing."""
+    if not record.comforting:
+        return record, ()
+    return record.but(comforting=False), (StopTimer(COMFORT),)
 
 
 def comfort(record: CallRecord) -> tuple[Effect, ...]:

@@ -43,10 +43,10 @@ def _begin(record: CallRecord) -> Step:
     timers = (
         StartTimer(common.MAX_CALL, limits.max_call_s),
         StartTimer(common.UNREACHABLE, limits.greeting_timeout_s),
-        StartTimer(common.COMFORT, limits.comfort_after_s),
     )
-    record, opening = ladder.first(record.but(children=_FIRST_CHILDREN))
-    return Step(record, timers + opening)
+    record, waiting = common.await_sound(record.but(children=_FIRST_CHILDREN))
+    record, opening = ladder.first(record)
+    return Step(record, timers + waiting + opening)
 
 
 def _lost(record: CallRecord, lost: SessionLost) -> Step:

@@ -15,8 +15,9 @@ def enter(record: CallRecord, event: CallMessage) -> Step:
     timers: tuple[Effect, ...] = (
         *(StopTimer(name) for name in (common.FIRST_AUDIO, common.TURN_GAP, common.TURN_COMPLETE, common.MOVE, common.ROTATE)),
         StartTimer(common.UNREACHABLE, record.limits.unreachable_s),
-        StartTimer(common.COMFORT, record.limits.comfort_after_s),
     )
+    record, waiting = common.await_sound(record)
+    timers += waiting
     record = record.but(answer_due=record.answer_due or record.generating, generating=False, tools=frozenset())
     if record.session is Session.CLOSING:
         return Step(record, timers)

@@ -98,6 +98,7 @@ class CallRecord:
     unheard: bool = False
     caller_speaking: bool = False
     answer_due: bool = False
+    comforting: bool = False  # the comfort timer runs: the caller waits to hear something
     hang_up_due: bool = False
     tools: frozenset[str] = frozenset()
     keys: str = ""

@@ -18,7 +18,6 @@ from callbot.messages import (
     KeyPressed,
     ModelInterrupted,
     ModelSilent,
-    Plan,
     PlayoutEmpty,
     PlayoutResumed,
     SayText,
@@ -45,19 +44,19 @@ _WORD_MS = 240
 def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
     """A session is ready: greet on the first, ask for the answer that a lost one still owed."""
     limits = record.limits
-    effects: list[Effect] = [StopTimer(common.UNREACHABLE), StopTimer(common.COMFORT)]
-    effects.append(StartTimer(common.IDLE, limits.caller_silence_s))
+    effects: list[Effect] = [StopTimer(common.UNREACHABLE), StartTimer(common.IDLE, limits.caller_silence_s)]
     record = record.but(nudged=False)  # this session has not been asked yet
     if limits.max_session_s:
         effects.append(StartTimer(common.ROTATE, limits.max_session_s))
-    if not record.greeted and limits.greeting and record.plan is not Plan.RESUME:
-        effects += [
-            Tell(Child.GEMINI_SESSION, SayText(limits.greeting)),
-            *_expect(limits.first_audio_s, limits.comfort_after_s),
-        ]
-        record = record.but(answer_due=True)
+    if not record.greeted and limits.greeting:  # a handle from before the greeting knows nothing of it
+        record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
+        effects += [Tell(Child.GEMINI_SESSION, SayText(limits.greeting)), *waiting]
     elif record.answer_due and not record.caller_speaking:
-        effects += _expect(limits.resume_nudge_s, limits.comfort_after_s)
+        record, waiting = _expect(record, limits.resume_nudge_s)
+        effects += waiting
+    else:
+        record, stopped = common.sound_came(record)
+        effects += stopped
     return Step(record, tuple(effects))
 
 
@@ -129,14 +128,18 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
                 opening_failures=0,
                 bad_audio=0,
             )
-            return Step(record, (StopTimer(common.FIRST_AUDIO), StopTimer(common.COMFORT)))
+            record, stopped = common.sound_came(record)
+            return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped))
         case TurnSpeaking():
             return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s),))
         case PlayoutResumed():
-            return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
+            record, stopped = common.sound_came(record.but(unheard=True))
+            return Step(record, (StopTimer(common.TURN_GAP), *stopped))
         case PlayoutEmpty():
-            gap = (StartTimer(common.TURN_GAP, limits.turn_gap_s),) if record.generating else ()
-            return Step(record.but(unheard=False), gap)
+            if not (record.generating and record.unheard):  # a comfort sound's end is no gap's beginning
+                return Step(record.but(unheard=False))
+            record, waiting = common.await_sound(record.but(unheard=False))
+            return Step(record, (StartTimer(common.TURN_GAP, limits.turn_gap_s), *waiting))
         case TurnGenerated():
             return Step(
                 record.but(generating=False),
@@ -156,7 +159,8 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             if record.caller_speaking:
                 return Step(record, dropped)
             # Nobody is heard speaking here: if it was a phantom, somebody has to say something soon.
-            return Step(record.but(answer_due=True), (*dropped, *_expect(limits.first_audio_s, limits.comfort_after_s)))
+            record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
+            return Step(record, (*dropped, *waiting))
         case TimerFired(name=common.TURN_GAP) if record.generating and not record.unheard:
             return _silent(record.but(generating=False, answer_due=True), "turn_gap")
         case TimerFired(name=common.TURN_COMPLETE):
@@ -170,36 +174,27 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
     limits = record.limits
     match event:
         case CallerSpoke():
-            return Step(
-                record.but(caller_speaking=True),
-                (
-                    StopTimer(common.FIRST_AUDIO),
-                    StopTimer(common.COMFORT),
-                    StartTimer(common.IDLE, limits.caller_silence_s),
-                ),
-            )
+            record, stopped = common.sound_came(record.but(caller_speaking=True))
+            return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped, StartTimer(common.IDLE, limits.caller_silence_s)))
         case CallerPaused(speech_ms=speech_ms):
             record = record.but(caller_speaking=False)
             if record.generating or record.unheard or (speech_ms < _WORD_MS and not record.answer_due):
                 return Step(record)
-            return Step(record.but(answer_due=True), _expect(limits.first_audio_s, limits.comfort_after_s))
+            return Step(*_expect(record.but(answer_due=True), limits.first_audio_s))
         case KeyPressed(digit=digit):
             return Step(common.add_key(record, digit), (StartTimer(common.KEYS, limits.keys_s),))
         case TimerFired(name=common.KEYS) if record.keys:
-            keys = " ".join(record.keys)
-            return Step(
-                record.but(keys="", answer_due=True),
-                (
-                    Tell(Child.GEMINI_SESSION, SayText(f"(The caller pressed these keys on the telephone: {keys})")),
-                    *_expect(limits.first_audio_s, limits.comfort_after_s),
-                ),
-            )
+            told = SayText(f"(The caller pressed these keys on the telephone: {' '.join(record.keys)})")
+            record, waiting = _expect(record.but(keys="", answer_due=True), limits.first_audio_s)
+            return Step(record, (Tell(Child.GEMINI_SESSION, told), *waiting))
         case TimerFired(name=common.FIRST_AUDIO) if record.answer_due and not record.caller_speaking:
             if record.tools or record.unheard:  # the caller hears something, or waits for something that is being done
                 return Step(record, (StartTimer(common.FIRST_AUDIO, limits.first_audio_s),))
             return _silent(record, "no_answer")
-        case TimerFired(name=common.COMFORT) if record.answer_due:
-            return Step(record, common.comfort(record))
+        case TimerFired(name=common.COMFORT):
+            if record.answer_due or record.generating:
+                return Step(record, common.comfort(record))
+            return Step(record.but(comforting=False))
         case _:
             return None
 
@@ -223,9 +218,10 @@ def _tool(record: CallRecord, event: CallMessage) -> Step | None:
             return None
 
 
-def _expect(first_audio_s: float, comfort_after_s: float) -> tuple[Effect, ...]:
+def _expect(record: CallRecord, first_audio_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:
     """From now on somebody waits for the model's voice."""
-    return StartTimer(common.FIRST_AUDIO, first_audio_s), StartTimer(common.COMFORT, comfort_after_s)
+    record, waiting = common.await_sound(record)
+    return record, (StartTimer(common.FIRST_AUDIO, first_audio_s), *waiting)
 
 
 def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
@@ -233,10 +229,8 @@ def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -
     limits = record.limits
     if not record.nudged:
         nudge = limits.resume_nudge if record.attempt > 1 else limits.nudge
-        return Step(
-            record.but(nudged=True),
-            (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *_expect(limits.first_audio_s, limits.comfort_after_s)),
-        )
+        record, waiting = _expect(record.but(nudged=True), limits.first_audio_s)
+        return Step(record, (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *waiting))
     if record.silent_moves >= limits.max_silent_moves:
         given_up = common.give_up(record, reason)
         return Step(given_up.record, effects, given_up.trigger, given_up.reason)

@@ -66,6 +66,7 @@ def test_twilio_is_filled_up_to_the_lead_and_no_further() -> None:
 
 
 def test_the_lead_is_never_exceeded_and_never_used_up_while_audio_waits() -> None:
+    """A rounding error of the clock once counted as room for a frame, and the lead grew by 20 ms."""
     line = playout(lead_ms=400)
     line.enqueue(1, audio(1, 6000))
     ends_s = 0.0
@@ -82,7 +83,8 @@ def test_refills_come_a_few_frames_at_a_time() -> None:
     line.enqueue(1, audio(1, 6000))
     send_all_due(line, 0.0)
     wait = line.next(0.0)
-    assert wait == Wait(0.06)
+    assert isinstance(wait, Wait)
+    assert round(wait.delay_s, 6) == 0.06
     assert ms_of(send_all_due(line, 0.06)) == 60
 
 
@@ -95,7 +97,7 @@ def test_all_that_goes_in_comes_out_in_order_in_whole_frames_of_at_most_100_ms(c
         chunk = b"".join((next(numbers) % 256).to_bytes(1, "big") * FRAME for _ in range(frames))
         assert line.enqueue(1, chunk)
         queued += chunk
-    media = [outgoing for _, outgoing in run(line, 0.0, 1e6) if isinstance(outgoing, Media)]
+    media = [outgoing for _, outgoing in run(line, 0.0, 100.0) if isinstance(outgoing, Media)]
     assert b"".join(piece.mulaw for piece in media) == queued
     assert all(len(piece.mulaw) % FRAME == 0 and 0 < len(piece.mulaw) <= 5 * FRAME for piece in media)
 

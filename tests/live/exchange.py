@@ -59,6 +59,18 @@ class Exchange:
             await breaking()
             return await self.next_session(opened)
 
+    async def successor(self, session: LiveSession, timeout_s: float = 30.0) -> LiveSession:
+        """The session that resumes this one."""
+
+        def found() -> LiveSession | None:
+            later = (other for other in self.standin.sessions if other.number > session.number and other.ready)
+            return next((other for other in later if other.lineage == session.lineage), None)
+
+        await self.standin.wait_for(found, timeout_s)
+        other = found()
+        assert other is not None
+        return other
+
     @asynccontextmanager
     async def driven_call(self, frames: Sequence[bytes] = ()) -> AsyncIterator[tuple[PlainCall, LiveSession]]:
         """The plain caller's call, and the session that is its: ready to be driven by hand. Hangs up at the end."""
@@ -98,6 +110,8 @@ async def exchange(
                 "vertex_base_url": standin.base_url,
                 "ssl_cert_file": str(standin.ca_pem_path),
                 "drain_s": 2.0,
+                "max_calls": 200,
+                "max_calls_per_caller_per_minute": 10_000,
             } | settings
             loaded = load(_env_file=None, **chosen)
             started: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -61,7 +61,7 @@ def check(line_up: Exchange, reports: list[CallReport]) -> None:
 
 
 async def test_calls_one_after_another_and_at_once_leave_nothing_behind() -> None:
-    async with exchange(BEEP, carrier=QUICK_LINE, max_calls_per_caller_per_minute=10_000) as line_up:
+    async with exchange(BEEP, carrier=QUICK_LINE) as line_up:
         carrier = line_up.carrier
         first = await carrier.call(hear_and_hang_up)  # what is made once a process is made by the first call
         check(line_up, [first])

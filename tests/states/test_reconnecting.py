@@ -54,9 +54,9 @@ def test_a_ready_session_carries_the_call_on() -> None:
     assert machine.handle(ready(2)) == (
         Moved("reconnecting", "streaming", "session_ready"),
         StopTimer("unreachable"),
-        StopTimer("comfort"),
         StartTimer("idle", 120.0),
         StartTimer("rotate", 540.0),
+        StopTimer("comfort"),
     )
     assert machine.record.session is Session.OPEN
 

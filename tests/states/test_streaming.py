@@ -56,6 +56,7 @@ from callbot.messages import (
 from callbot.states import CallMachine, Limits, Session, State
 
 WAITS = (StartTimer("first_audio", 7.0), StartTimer("comfort", 3.0))
+WAITS_ON = StartTimer("first_audio", 7.0)  # the caller waited before: the comfort sound's timer runs already
 TOOL = ToolCalled(1, "f1", "look_up", {"q": "x"}, 5.0)
 MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer("unreachable", 12.0), StartTimer("comfort", 3.0))
 
@@ -85,22 +86,34 @@ def test_a_greeting_that_nobody_heard_is_asked_for_again_of_a_new_session() -> N
     assert say("Say hello.") in machine.handle(ready(2, Plan.NEW))
 
 
-def test_a_resumed_session_knows_of_the_greeting_and_is_not_asked_again() -> None:
+def test_a_session_lost_before_its_greeting_was_heard_leaves_it_to_the_next_one() -> None:
     machine = streaming(GREETS)
     machine.handle(lost(1))
     effects = machine.handle(ready(2))
-    assert told(effects) == []
-    assert timers(effects)["first_audio"] == 1.5
+    assert told(effects) == [SayText("Say hello.")]
+    assert timers(effects)["first_audio"] == 7.0
+
+
+def test_a_resumed_session_is_not_asked_to_greet_again() -> None:
+    machine = streaming(GREETS)
+    feed(machine, TurnStarted(1, 1.0), TurnAudible(1, 1.0), TurnCompleted(1, True, "", 2.0))
+    machine.handle(lost(1))
+    assert told(machine.handle(ready(2))) == []
 
 
 def test_the_callers_pause_begins_the_wait_for_an_answer() -> None:
     machine = streaming()
     assert machine.handle(CallerSpoke(1.0)) == (
         StopTimer("first_audio"),
-        StopTimer("comfort"),
         StartTimer("idle", 120.0),
     )
     assert machine.handle(CallerPaused(2.0, 900, 2.5)) == WAITS
+    assert machine.handle(CallerSpoke(3.0)) == (
+        StopTimer("first_audio"),
+        StopTimer("comfort"),
+        StartTimer("idle", 120.0),
+    )
+    assert machine.handle(CallerPaused(4.0, 900, 4.5)) == WAITS
     assert machine.record.answer_due
 
 
@@ -209,7 +222,7 @@ def test_an_interruption_that_nobody_here_has_heard_expects_the_model_to_say_som
         *WAITS,
     )
     machine.handle(PlayoutEmpty(2.2))
-    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), *WAITS)
+    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
 
 
 def test_an_interruption_takes_back_a_goodbye() -> None:
@@ -230,24 +243,24 @@ def test_an_interruption_takes_back_a_goodbye() -> None:
 
 def test_no_answer_is_asked_for_once_then_moved_then_begun_afresh_then_given_up() -> None:
     machine = asked()
-    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), *WAITS)
+    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
 
     assert machine.handle(fired("first_audio")) == (
         CLOSE_SESSION,
         Moved("streaming", "reconnecting", "no_answer"),
-        *MOVE_TIMERS,
+        *MOVE_TIMERS[:-1],
     )
     (resumed,) = openings(machine.handle(lost(1, cause="closed_by_us")))
     assert (resumed.plan, resumed.handle, resumed.after_s) == (Plan.RESUME, HANDLE, 0.0)
     assert timers(machine.handle(ready(2)))["first_audio"] == 1.5
-    assert machine.handle(fired("first_audio")) == (say(QUIET.resume_nudge), *WAITS)
+    assert machine.handle(fired("first_audio")) == (say(QUIET.resume_nudge), WAITS_ON)
 
     assert moves(machine.handle(fired("first_audio"))) == [("streaming", "reconnecting", "no_answer")]
     machine.record = change(machine, talked=True).record
     (fresh,) = openings(machine.handle(lost(2, cause="closed_by_us")))
     assert (fresh.plan, fresh.handle) == (Plan.HISTORY, None)
     machine.handle(ready(3, Plan.HISTORY))
-    assert machine.handle(fired("first_audio")) == (say(QUIET.resume_nudge), *WAITS)
+    assert machine.handle(fired("first_audio")) == (say(QUIET.resume_nudge), WAITS_ON)
 
     assert moves(machine.handle(fired("first_audio"))) == [("streaming", "draining", "no_answer")]
     assert machine.record.ending.value == "apologise"
@@ -260,14 +273,14 @@ def test_a_turn_without_sound_that_was_due_is_asked_for_again() -> None:
         StopTimer("turn_gap"),
         StopTimer("turn_complete"),
         say(QUIET.nudge),
-        *WAITS,
+        WAITS_ON,
     )
     assert machine.handle(TurnCompleted(0, False, "", 5.0)) == (
         StopTimer("turn_gap"),
         StopTimer("turn_complete"),
         CLOSE_SESSION,
         Moved("streaming", "reconnecting", "silent_turn"),
-        *MOVE_TIMERS,
+        *MOVE_TIMERS[:-1],
     )
 
 
@@ -280,10 +293,13 @@ def test_silent_turns_without_end_are_given_up_with_the_effects_of_the_turns_end
 
 def test_a_gap_inside_a_turn_is_watched_from_the_moment_the_caller_hears_nothing() -> None:
     machine = talking()
-    assert machine.handle(PlayoutEmpty(2.0)) == (StartTimer("turn_gap", 4.0),)
-    assert machine.handle(PlayoutResumed(1, 3.0)) == (StopTimer("turn_gap"),)
-    assert machine.handle(PlayoutEmpty(4.0)) == (StartTimer("turn_gap", 4.0),)
-    assert machine.handle(fired("turn_gap")) == (say(QUIET.nudge), *WAITS)
+    waits = (StartTimer("turn_gap", 4.0), StartTimer("comfort", 3.0))
+    assert machine.handle(PlayoutEmpty(2.0)) == waits
+    assert machine.handle(PlayoutResumed(1, 3.0)) == (StopTimer("turn_gap"), StopTimer("comfort"))
+    assert machine.handle(PlayoutEmpty(4.0)) == waits
+    assert machine.handle(fired("comfort")) == (Tell(Child.TWILIO_IO, PlayComfort()), StartTimer("comfort", 3.0))
+    assert machine.handle(PlayoutEmpty(7.4)) == (), "the comfort sound's end begins no new gap"
+    assert machine.handle(fired("turn_gap")) == (say(QUIET.nudge), WAITS_ON)
     assert (machine.record.generating, machine.record.answer_due) == (False, True)
 
 
@@ -481,7 +497,7 @@ def test_an_answer_that_a_lost_session_owed_is_asked_of_the_next_one_soon() -> N
     machine = asked()
     machine.handle(lost(1))
     effects = machine.handle(ready(2))
-    assert timers(effects) == {"idle": 120.0, "rotate": 540.0, "first_audio": 1.5, "comfort": 3.0}
+    assert timers(effects) == {"idle": 120.0, "rotate": 540.0, "first_audio": 1.5}
     assert machine.handle(fired("first_audio"))[0] == say(QUIET.resume_nudge)
 
 

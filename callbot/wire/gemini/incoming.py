@@ -31,7 +31,7 @@ USUAL_RATE_HZ: Final = 24_000
 """What the model speaks in; some messages say "audio/pcm" and no more."""
 
 _USUAL_MIME_TYPE: Final = "audio/pcm;rate=24000"
-_RATE: Final = re.compile(r";\s*rate\s*=\s*\"?([0-9]{4,6})\"?\s*(?:;|$)")
+_RATE: Final = re.compile(r";\s*rate\s*=\s*\"?([1-9][0-9]{3,5})\"?\s*(?:;|$)")
 _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 _MOST_UNKNOWN_KEYS: Final = 16
 _LONGEST_KEY: Final = 64

@@ -7,7 +7,7 @@ unknown keys are passed over, numbers and strings stand for each other, optional
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -134,7 +134,8 @@ class _MediaBody(msgspec.Struct):
     track: Annotated[str, msgspec.Meta(max_length=_LONGEST_TEXT)] = "inbound"
 
 
-class _MediaMessage(msgspec.Struct, tag_field="event", tag="media"):
+class _MediaMessage(msgspec.Struct):
+    event: Literal["media"]  # a field and no tag: msgspec lets a single struct's tag be missing
     media: _MediaBody
 
 
