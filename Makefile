@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: help demo test lint types check lock clean ci
+.PHONY: help demo test lint types bench instructions check lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,12 @@ lint: $(DEV_READY)  ## style and common mistakes
 
 types: $(DEV_READY)  ## mypy, strict
 	@$(BIN)/mypy
+
+bench: $(DEV_READY)  ## speed beside the bare bridge, as ratios of runs taken in turn (10 minutes, a quiet machine)
+	@$(BIN)/python -m bench.run $(ARGS)
+
+instructions: $(DEV_READY)  ## what the audio path costs in instructions, against limits (2 minutes, needs valgrind)
+	@$(BIN)/python -m bench.instructions
 
 check: lint types test  ## everything that CI runs
 

@@ -158,7 +158,7 @@ async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True
 async def _until_listening(port: int, process: asyncio.subprocess.Process, output: Path) -> None:
     for _ in range(400):
         if process.returncode is not None:
-            raise RuntimeError(f"the server ended: {output.read_text()[-2000:]}")
+            raise RuntimeError(f"the server ended: {_tail(output)}")
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -166,7 +166,11 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process, outpu
         else:
             writer.close()
             return
-    raise RuntimeError(f"the server does not listen: {output.read_text()[-2000:]}")
+    raise RuntimeError(f"the server does not listen: {_tail(output)}")
+
+
+def _tail(output: Path) -> str:
+    return output.read_text()[-2000:]
 
 
 async def measure(

@@ -126,7 +126,8 @@ async def _speak(call: PhoneCall, socket: ClientConnection, stream_sid: str) -> 
         if place in bursts:
             call.said_s.append(time.perf_counter())
         await socket.send(
-            f'{head}{sent + 2}","media":{{"track":"inbound","chunk":"{sent + 1}","timestamp":"{sent * 20 + 100}","payload":"{frames[place]}"}}}}'
+            f'{head}{sent + 2}","media":{{"track":"inbound","chunk":"{sent + 1}","timestamp":"{sent * 20 + 100}",'
+            f'"payload":"{frames[place]}"}}}}'
         )
         call.frames_sent += 1
 

@@ -164,9 +164,8 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
             f"  {mine['memory_mb']:>9.2f}"
         )
     print(f"\nbarge-in, `interrupted` to `clear`: {_line(report['barge_in'])}")
-    print(
-        f"first audio after `start`:          {_line(report['first_sound'])}; prewarmed {_line(report['first_sound_prewarmed'])}"
-    )
+    print(f"first audio after `start`:          {_line(report['first_sound'])}")
+    print(f"  with a prewarmed session:         {_line(report['first_sound_prewarmed'])}")
     print(f"reconnect, cut to first audio:      {_line(report['reconnect'])}")
     if capacity := report.get("capacity"):
         print(

@@ -6,7 +6,7 @@ use; callbot's own begin with `CALLBOT_`. Secrets are `SecretStr`, so no repr, l
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     max_unauthenticated_sockets: int = Field(64, ge=1)
     max_message_bytes: int = Field(65_536, ge=4096)
     max_form_bytes: int = Field(65_536, ge=4096)
+    max_header_bytes: int = Field(16_384, ge=4096)  # Twilio's are under 2 kB, a proxy adds some
+    max_json_depth: int = Field(16, ge=4)  # Twilio's deepest message has three levels
+    max_connections: int = Field(512, ge=8)  # of any kind; a few hundred bytes to 60 kB of memory each
+    request_timeout_s: float = Field(5.0, gt=0, le=60)  # for the headers, again for the body; also of an idle connection
+    refusal_lines_per_s: float = Field(5.0, gt=0)  # log lines for each reason; ten seconds' worth may come at once
     max_messages_per_s: int = Field(250, ge=60)  # 50 a second is a healthy stream; a clump after a stall is several times that
     token_ttl_s: float = Field(60.0, gt=0, le=600)
     stream_attempts: int = Field(3, ge=1, le=10)
@@ -210,11 +215,20 @@ class Settings(BaseSettings):
 def _origin(text: str) -> str:
     """A public origin in the form that Twilio signs: scheme, host in lower case, no path."""
     parts = urlsplit(text)
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("leave the user and the password out; write it as https://bot.example")
+    if parts.scheme not in {"https", "http"} or not parts.hostname or not _has_good_port(parts):
         raise ValueError(f"{text!r} is no origin; write it as https://bot.example")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise ValueError(f"{text!r} has more than an origin; write it as https://{parts.hostname}")
     return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # beyond 65535, or no number
+        return False
 
 
 def load(**overrides: Any) -> Settings:

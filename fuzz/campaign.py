@@ -25,7 +25,7 @@ def run(name: str, load: Callable[[], Check], seeds: Iterable[bytes], words: Ite
     New inputs go to `--keep` (a folder that is thrown away unless named); `tests/corpus/<name>` is read too.
     """
     options = _parser(name).parse_args()
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     with atheris.instrument_imports(include=["callbot", "fuzz", "twilio.request_validator", "urllib.parse"]):
         check = load()

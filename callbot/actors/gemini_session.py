@@ -103,6 +103,8 @@ class GeminiSession(Actor[GeminiSessionMessage]):
     async def live(self) -> None:
         """Open, then send and receive until the session ends; the last thing told is `SessionLost`."""
         failure = await self._session()
+        if (broken_off := self._book.abandon()) is not None:
+            self._transcoder(broken_off)  # or the caller's last word would stay in the converter, and have no mark
         self._parent(
             SessionLost(
                 attempt=self._order.attempt,
@@ -161,12 +163,16 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         async with asyncio.TaskGroup() as pumps:
             receiving = pumps.create_task(_failure_of(self._receive(link)), name="gemini_session.receive")
             sending = pumps.create_task(_failure_of(self._send(link)), name="gemini_session.send")
-            done, _ = await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
-            if sending in done and receiving not in done and sending.result() is not _CLOSED:
+            closing = pumps.create_task(self._closing.wait(), name="gemini_session.closing")
+            done, _ = await asyncio.wait({receiving, sending, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if self._closing.is_set():
+                # What was given before the close is sent first, but a peer that takes nothing any more is not waited for.
+                await asyncio.wait({receiving, sending}, timeout=_CLOSE_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            elif sending in done and receiving not in done:
                 # The close code and its reason come out of the receiver, a moment later than the sender's fault.
                 await asyncio.wait({receiving}, timeout=_CLOSE_TIMEOUT_S)
-            receiving.cancel()
-            sending.cancel()
+            for pump in (receiving, sending, closing):
+                pump.cancel()
         if self._closing.is_set():
             return _CLOSED
         return (receiving if receiving.done() and not receiving.cancelled() else sending).result()

@@ -177,7 +177,9 @@ class Playout:
             return Mark(self._end_marks.popleft())
         lead_s = self._ends_at_s - now_s
         if not self._queue:
-            return Wait(max(0.0, lead_s) + MARK_GRACE_S) if self.unheard else None
+            if self.unheard:
+                return Wait(max(0.0, lead_s) + MARK_GRACE_S)
+            return Wait(lead_s) if lead_s > _ROUNDING_S else None  # no mark behind it: the clock has to tell
         if max(0.0, lead_s) + _FRAME_S > self._lead_s + _ROUNDING_S:
             return Wait(lead_s - self._lead_s + min(_REFILL_BYTES, self._queued_bytes) / 8000)
         return self._media(now_s)
@@ -231,9 +233,9 @@ class Playout:
         self._close_if_sent(turn, state)
         return Media(turn, mulaw, mark, first_of_turn=first, resumes=resumes)
 
-    def note_empty(self) -> bool:
-        """Whether the playout has just run empty; True once, until audio is sent again."""
-        if not self._running or not self.empty:
+    def note_empty(self, now_s: float) -> bool:
+        """Whether the playout has just run empty, by its marks and by the clock; True once, until audio is sent again."""
+        if not self._running or not self.empty or self._ends_at_s > now_s + _ROUNDING_S:
             return False
         self._running = False
         return True

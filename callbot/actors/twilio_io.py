@@ -149,6 +149,7 @@ class TwilioIO(Actor[TwilioIOMessage]):
             else:
                 self._tell_played([told])
         self._note_empty()
+        self._work.set()  # how long to wait for the rest may have changed
 
     def _tell_played(self, played: list[Played]) -> None:
         now_s = self._clock()
@@ -156,7 +157,7 @@ class TwilioIO(Actor[TwilioIOMessage]):
             self._parent(TurnPlayed(turn.turn, turn.audio_ms, turn.heard_ms, turn.cleared, now_s))
 
     def _note_empty(self) -> None:
-        if self._playout.note_empty():
+        if self._playout.note_empty(self._clock()):
             self._parent(PlayoutEmpty(self._clock()))
 
     async def _play(self) -> None:

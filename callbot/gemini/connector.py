@@ -50,7 +50,7 @@ class Connector:
                 log.warning("model.settings_left_out", model=choice.model, settings=left_out)
 
     def warm(self) -> None:
-        """Make the clients now: 120 ms of CPU that would otherwise stand in the way of the first call, and of its neighbours."""
+        """Make the clients now: 120 ms of CPU that would otherwise stand in the way of the first call."""
         for choice in self.choices:
             self._client(choice.location)
 

@@ -62,6 +62,11 @@ class TurnBook:
         turn, self._turn = self._turn, 0
         return 0 if self._generated else turn
 
+    def abandon(self) -> ModelAudioEnded | None:
+        """The session is gone: a turn that it broke off has no more audio."""
+        broken_off, self._turn = self._turn, 0
+        return ModelAudioEnded(broken_off) if broken_off and not self._generated else None
+
     def feed(self, message: ModelMessage, now_s: float) -> list[TurnEvent]:
         """Everything that one message tells, content first, then flags."""
         events: list[TurnEvent] = []

@@ -20,6 +20,17 @@ DISCARD_S = 1.0  # more than Hypercorn needs to finish the 64 KiB that it is rea
 SETTLED_S = 0.1  # after the disconnect only what is left of those 64 KiB can come, without a pause
 
 
+def refuse_compression(send: ASGISendCallable) -> None:
+    """Take the offer of permessage-deflate out of a handshake that has not been answered.
+
+    Hypercorn accepts it whenever it is offered (pgjones/hypercorn#307) and inflates a whole read before it looks at the
+    size: 64 KiB become 66 MiB. Twilio does not offer it.
+    """
+    handshake = getattr(getattr(send, "__self__", None), "handshake", None)  # of Hypercorn's WSStream, whose method this is
+    if handshake is not None:
+        handshake.extensions = None
+
+
 class MediaDisconnected(ClientDisconnectedError):
     """The peer is gone; raised by `receive`, after every message it had sent."""
 

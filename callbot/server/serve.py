@@ -26,17 +26,18 @@ from structlog.typing import FilteringBoundLogger
 
 from callbot.actors.ports import CallFactory
 from callbot.server.app import create_app
+from callbot.server.guard import GuardedConfig, NoteRefused
 from callbot.server.services import ServerServices, prepare_nothing
 from callbot.settings import Settings
 from callbot.store.protocol import CallStore
 
 BACKLOG = 512  # Hypercorn's 100 is small for a burst of calls
-HANDSHAKE_S = 5.0  # for a request's headers; also how long an idle connection is kept
 GRACEFUL_S = 1.0  # only the net under the drain
 SHUTDOWN_S = 2.0  # Quart's own clean-up
 LAST_RESORT_S = 2.5  # after drain_s: with its 7 s still inside Cloud Run's 10 s
 # Over our own limit, which closes with 1009 and a line in the log; what is larger still is cut off here.
 MESSAGE_NET = 4
+HEADER_NET = 4  # likewise: with ours at 16 KiB this is what one read brings
 
 
 class Shutdown:
@@ -171,7 +172,6 @@ async def serve_app(
     on_started: Callable[[int], None] | None = None,
     last_resort: Callable[[], None] | None = None,
     last_resort_s: float = LAST_RESORT_S,
-    handshake_s: float = HANDSHAKE_S,
 ) -> None:
     """Serve an app on a listening socket, which is used up. `last_resort` is called, from a thread of its own because
     the loop may be what is stuck, when stopping takes `drain_s` and `last_resort_s`.
@@ -194,7 +194,7 @@ async def serve_app(
         if on_started is not None:
             on_started(port)
 
-    config = hypercorn_config(settings, log, listener.detach(), handshake_s=handshake_s)
+    config = hypercorn_config(settings, log, listener.detach(), functools.partial(services.note_refusal, "connection"))
     timer = threading.Timer(settings.drain_s + last_resort_s, last_resort or _nothing)
     timer.daemon = True
     late = 0
@@ -221,16 +221,16 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         runner.run(serving)
 
 
-def hypercorn_config(
-    settings: Settings, log: FilteringBoundLogger, listener_fd: int, *, handshake_s: float = HANDSHAKE_S
-) -> Config:
+def hypercorn_config(settings: Settings, log: FilteringBoundLogger, listener_fd: int, note_refused: NoteRefused) -> Config:
     """Hypercorn's settings for calls."""
-    config = Config()
+    config = GuardedConfig(settings.max_connections, note_refused)
     config.bind = [f"fd://{listener_fd}"]
     config.backlog = BACKLOG
     config.graceful_timeout = GRACEFUL_S
     config.shutdown_timeout = SHUTDOWN_S
-    config.keep_alive_timeout = handshake_s
+    config.keep_alive_timeout = settings.request_timeout_s
+    config.h11_max_incomplete_size = settings.max_header_bytes * HEADER_NET
+    config.h2_max_header_list_size = settings.max_header_bytes * HEADER_NET
     config.websocket_max_message_size = settings.max_message_bytes * MESSAGE_NET
     config.websocket_ping_interval = None  # pongs are not checked and a ping lingers; silence is what shows a dead stream
     config.include_server_header = False

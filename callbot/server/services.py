@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -14,13 +14,11 @@ from callbot.server.callers import CallerLists
 from callbot.server.calls import CallRegistry
 from callbot.server.limits import CallerRate
 from callbot.server.metrics import ServerMetrics
+from callbot.server.refusals import RefusalBook, RefusalKind
 from callbot.server.signature import SignatureCheck
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import CallStore
-
-BODY_TIMEOUT_S = 5.0  # for a request's body; a webhook of Twilio's has 15 s for everything
-REFUSED_EVENTS = {"webhook": "webhook.refused", "stream": "stream.refused"}
 
 
 def prepare_nothing(call_sid: str) -> None:
@@ -41,15 +39,14 @@ class ServerServices:
     caller_rate: CallerRate
     registry: CallRegistry
     metrics: ServerMetrics
+    refusals: RefusalBook
     log: FilteringBoundLogger
     clock: Callable[[], float] = time.monotonic
     on_webhook: Callable[[str], None] = prepare_nothing
-    body_timeout_s: float = BODY_TIMEOUT_S
 
-    def note_refusal(self, kind: Literal["webhook", "stream"], reason: str, **context: str | int) -> None:
-        """One log line and one count for what was refused; `reason` is one of our own words."""
-        self.metrics.refusals.labels(kind, str(reason)).inc()
-        self.log.warning(REFUSED_EVENTS[kind], reason=str(reason), **context)
+    def note_refusal(self, kind: RefusalKind, reason: str, **context: str | int) -> None:
+        """Count what was refused, and write it down; `reason` is one of our own words."""
+        self.refusals.note(kind, reason, **context)
 
     @classmethod
     def from_settings(
@@ -62,7 +59,6 @@ class ServerServices:
         metrics_registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_webhook: Callable[[str], None] = prepare_nothing,
-        body_timeout_s: float = BODY_TIMEOUT_S,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
         log = structlog.get_logger() if log is None else log
@@ -82,8 +78,8 @@ class ServerServices:
             caller_rate=CallerRate(settings.max_calls_per_caller_per_minute, clock),
             registry=registry,
             metrics=metrics,
+            refusals=RefusalBook(metrics, log, settings.refusal_lines_per_s, clock),
             log=log,
             clock=clock,
             on_webhook=on_webhook,
-            body_timeout_s=body_timeout_s,
         )

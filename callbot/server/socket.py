@@ -1,7 +1,7 @@
 """The `StreamSocket` that a call is given: a Quart WebSocket with the limits that hold for everybody.
 
-One task reads, any task sends or closes. A message that is too large or one too many ends the stream with its close code
-(RFC 6455, 7.4.1), is counted and logged; the reader then sees `StreamClosed` like after any other end.
+One task reads, any task sends or closes. A message that is too large, too deep or one too many ends the stream with its
+close code (RFC 6455, 7.4.1), is counted and logged; the reader then sees `StreamClosed` like after any other end.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from callbot.actors.ports import StreamClosed
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
-from callbot.server.limits import TokenBucket
+from callbot.server.limits import TokenBucket, is_deeper
 
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
@@ -31,12 +31,14 @@ class QuartStreamSocket:
         *,
         max_message_bytes: int,
         max_messages_per_s: float,
+        max_json_depth: int,
         on_refused: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         send_stall_s: float = SEND_STALL_S,
     ) -> None:
         self._websocket = websocket
         self._max_message_bytes = max_message_bytes
+        self._max_json_depth = max_json_depth
         self._bucket = TokenBucket(max_messages_per_s, max_messages_per_s * BURST_S, clock)
         self._on_refused = on_refused
         self._send_stall_s = send_stall_s
@@ -60,6 +62,8 @@ class QuartStreamSocket:
             await self._refuse("oversize", TOO_BIG)
         if not self._bucket.take():
             await self._refuse("flood", POLICY_VIOLATION)
+        if isinstance(message, str) and is_deeper(message, self._max_json_depth):
+            await self._refuse("too_deep", POLICY_VIOLATION)
         return message
 
     async def send(self, message: str) -> None:

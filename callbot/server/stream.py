@@ -33,6 +33,7 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
         websocket,
         max_message_bytes=services.settings.max_message_bytes,
         max_messages_per_s=services.settings.max_messages_per_s,
+        max_json_depth=services.settings.max_json_depth,
         on_refused=note_limit,
         clock=services.clock,
     )

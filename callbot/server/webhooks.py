@@ -17,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from callbot.messages import Ending
 from callbot.server import twiml
 from callbot.server.callers import clean_text, is_withheld, mask
+from callbot.server.limits import is_deeper
 from callbot.server.services import ServerServices
 from callbot.server.signature import SignatureFault, body_digest
 from callbot.server.stream import raw_target
@@ -49,7 +50,7 @@ async def read_signed(services: ServerServices, request: Request) -> Fields:
     fault = signatures.header(headers)  # before the body: a stranger's is not read
     if fault is not None:
         raise WebhookRefused(403, fault)
-    body = await _read_body(request, services.settings.max_form_bytes, services.body_timeout_s)
+    body = await _read_body(request, services.settings.max_form_bytes, services.settings.request_timeout_s)
     if request.method == "GET":
         fields = _pairs(query)
         fault = signatures.get(headers, path, query)
@@ -57,7 +58,7 @@ async def read_signed(services: ServerServices, request: Request) -> Fields:
         fields = MultiDict()
         fault = signatures.body(headers, path, query, body)
         if fault is None and request.mimetype == "application/json":
-            fields = _json_fields(body)
+            fields = _json_fields(body, services.settings.max_json_depth)
     elif request.mimetype == FORM or not body:
         fields = _pairs(body.decode("utf-8", "replace"))
         fault = signatures.form(headers, path, query, fields)
@@ -228,8 +229,10 @@ def _pairs(text: str) -> Fields:
         raise WebhookRefused(400, "too_many_fields") from None
 
 
-def _json_fields(body: bytes) -> Fields:
+def _json_fields(body: bytes, max_depth: int) -> Fields:
     """The texts of a JSON object's first level; nested values are nothing that a call is made of."""
+    if is_deeper(body.decode("utf-8", "replace"), max_depth):
+        raise WebhookRefused(400, "json_too_deep")
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError:

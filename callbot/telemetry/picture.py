@@ -4,6 +4,7 @@ One SVG without script or outside references; it follows the reader's light or d
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -273,7 +274,7 @@ def _samples(mulaw: bytes) -> NDArray[np.float64]:
 def _envelopes(samples: NDArray[np.float64], duration_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Peak and RMS of what falls on each px of the plot."""
     edges = np.linspace(0, duration_s * g711.SAMPLE_RATE_HZ, _PLOT + 1).astype(int)
-    columns = [samples[start:end] for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    columns = [samples[start:end] for start, end in pairwise(edges)]
     peaks = np.array([np.abs(column).max(initial=0.0) for column in columns])
     rms = np.array([np.sqrt(np.mean(column**2)) if column.size else 0.0 for column in columns])
     return peaks, rms

@@ -59,7 +59,7 @@ def _misused(sentence: str) -> int:
 
 def _print_overview(console: Console, calls: list[Call]) -> None:
     table = _table(
-        ("call", ""), ("began", ""), ("length", ">"), ("turns", ">"), ("cut in", ">"), ("lost", ">"), ("answer", ">")
+        ("call", ""), ("began (UTC)", ""), ("length", ">"), ("turns", ">"), ("cut in", ">"), ("lost", ">"), ("answer", ">")
     )
     table.add_column("end", overflow="fold")
     for call in calls:
@@ -98,7 +98,8 @@ def _print_header(console: Console, call: Call) -> None:
     stream = f"  stream {call.stream_attempt}" if call.stream_attempt > 1 else ""
     console.print(Text.assemble((f"Call {call.call_sid}", "bold"), stream), soft_wrap=True)
     model = call.model + (f" ({call.backend})" if call.backend else "")
-    facts = [call.began[:19].replace("T", " "), call.caller and f"from {call.caller}", model and f"to {model}"]
+    began = f"{call.began[:19].replace('T', ' ')} UTC" if call.began else ""
+    facts = [began, call.caller and f"from {call.caller}", model and f"to {model}"]
     if any(facts):
         console.print(Text("  " + ", ".join(fact for fact in facts if fact)), soft_wrap=True)
     console.print(Text.assemble(f"  {_s(call.duration_ms)}, ", _ending(call)), soft_wrap=True)
@@ -113,11 +114,11 @@ def _states(call: Call, *, blocks: bool) -> Table:
     table = _table(("state", ""), ("from", ">"), ("for", ">"), ("", ""), ("left because", ""))
     total_ms = max(call.duration_ms, 1.0)
     for span in call.spans:
-        if span.name == "closed" and span.duration_ms < 1:
+        if span.name == "closed" and span.duration_ms < 100:
             continue  # the summary follows at once
         style = STATE_STYLES.get(span.name, "")
         bar = Text(_bar(span.duration_ms / total_ms, blocks=blocks), style=style)
-        table.add_row(Text(span.name, style=style), _s(span.start_ms), _s(span.duration_ms), bar, Text(span.reason))
+        table.add_row(Text(span.name, style=style), _s(span.start_ms), _length(span.duration_ms), bar, Text(span.reason))
     return table
 
 
@@ -159,7 +160,7 @@ def _sessions(call: Call) -> Table:
             lost = Text.assemble(lost, " " if session.cause else "", "told to go")
         table.add_row(
             str(session.attempt),
-            session.plan,
+            Text(session.plan),
             _s(session.opening_at_ms),
             _ms(session.setup_ms),
             _s(session.ended_at_ms),
@@ -202,7 +203,7 @@ def _reconnects(call: Call) -> str:
     gaps_ms = [outage.end_ms - outage.start_ms for outage in outages if outage.end_ms is not None]
     if not outages:
         return "link never lost"
-    back = f", back after {_s(max(gaps_ms))}" if gaps_ms else ", not regained"
+    back = f", back after {_length(max(gaps_ms))}" if gaps_ms else ", not regained"
     return f"link lost {'once' if len(outages) == 1 else f'{len(outages)} times'}{back}"
 
 
@@ -230,6 +231,11 @@ def _count(count: int) -> str:
 
 def _s(value_ms: float | None) -> str:
     return "-" if value_ms is None else f"{value_ms / 1000:.1f} s"
+
+
+def _length(value_ms: float) -> str:
+    """How long something took; what was over at once still took some time."""
+    return _ms(value_ms) if 0 < value_ms < 100 else _s(value_ms)
 
 
 def _ms(value_ms: float | None) -> str:

@@ -218,8 +218,9 @@ def _add(call: Call, event: Event, t_ms: float) -> None:
     elif name == "call.summary":
         call.summary = event
         counts = event.get("faults")
-        for kind in counts if isinstance(counts, dict) else {}:
-            call.faults[kind] = int(number(counts, kind) or 1)
+        for kind, times in counts.items() if isinstance(counts, dict) else ():
+            # Through `text`: a kind comes out of a file too, and goes to a terminal.
+            call.faults[text({"kind": kind}, "kind")] = int(number({"times": times}, "times") or 1)
     elif name == "barge_in":
         call.barge_ins.append(BargeIn(t_ms, int(number(event, "turn") or 0), number(event, "unheard_ms") or 0.0))
     elif name == "caller.speech":

@@ -47,13 +47,13 @@ read_options() {
       --allow-unauthenticated | --no-invoker-iam-check) ACCESS=$option; continue ;;
       --*=*) value=${option#*=} option=${option%%=*} ;;
       --*)
-        (($#)) || refuse "$option needs a value"
+        (($#)) || refuse "$option" "needs a value"
         value=$1
         shift
         ;;
-      *) refuse "$option is no option" ;;
+      *) refuse "$option" "is no option" ;;
     esac
-    [[ -n $value ]] || refuse "$option needs a value"
+    [[ -n $value ]] || refuse "$option" "needs a value"
     case $option in
       --project) PROJECT=$value ;;
       --region) REGION=$value ;;
@@ -82,14 +82,14 @@ read_options() {
       --account-sid) ACCOUNT_SID=$value ;;
       --number) NUMBER=$value ;;
       --fallback-url) FALLBACK_URL=$value ;;
-      *) refuse "$option is no option" ;;
+      *) refuse "$option" "is no option" ;;
     esac
   done
 }
 
 # Only what comes before an equals sign is repeated: somebody may have put a secret behind it.
-refuse() {
-  say "deploy.sh: ${1%%=*}; see ./deploy.sh --help"
+refuse() { # OPTION WHY
+  say "deploy.sh: ${1%%=*} $2; see ./deploy.sh --help"
   exit 2
 }
 

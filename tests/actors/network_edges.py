@@ -130,7 +130,8 @@ class ModelSocket:
         self.sent: list[tuple[str, Any]] = []
         self.closed_s: float | None = None
         self.fails: Exception | None = None  # every send raises it
-        self.stalled = False  # no send ever returns
+        self._goes_on = asyncio.Event()
+        self._goes_on.set()
         self.pongs: list[asyncio.Future[float]] = []
         self._on_close = on_close
         self._incoming: asyncio.Queue[ModelMessage | Unreadable | BaseException] = asyncio.Queue()
@@ -138,6 +139,13 @@ class ModelSocket:
     def give(self, *messages: ModelMessage | Unreadable | BaseException) -> None:
         for message in messages:
             self._incoming.put_nowait(message)
+
+    def stall(self) -> None:
+        """No send returns, as to a peer that does not read."""
+        self._goes_on.clear()
+
+    def resume(self) -> None:
+        self._goes_on.set()
 
     @property
     def audio(self) -> bytes:
@@ -147,8 +155,7 @@ class ModelSocket:
         return [kind for kind, _ in self.sent]
 
     async def _send(self, kind: str, what: Any) -> None:
-        if self.stalled:
-            await asyncio.Event().wait()
+        await self._goes_on.wait()
         if self.fails is not None:
             raise self.fails
         self.sent.append((kind, what))

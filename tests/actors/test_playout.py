@@ -369,21 +369,33 @@ def test_after_each_clear_only_newer_turns_are_heard(work: list[tuple[str, int]]
 
 def test_running_empty_is_told_once_and_what_comes_then_resumes() -> None:
     line = playout()
-    assert not line.note_empty()
+    assert not line.note_empty(0.0)
     line.enqueue(1, audio(1, 20))
     first = line.next(0.0)
     assert isinstance(first, Media)
     assert first.resumes
-    assert not line.note_empty()
-    for mark in [first.mark]:
-        assert mark is not None
-        line.mark_returned(mark)
-    assert line.note_empty()
-    assert not line.note_empty()
+    assert not line.note_empty(0.02)
+    assert first.mark is not None
+    line.mark_returned(first.mark)
+    assert line.note_empty(0.02)
+    assert not line.note_empty(0.02)
     line.enqueue(1, audio(1, 20))
     second = line.next(5.0)
     assert isinstance(second, Media)
     assert (second.resumes, second.first_of_turn) == (True, False)
+
+
+def test_audio_without_a_mark_behind_it_is_unheard_until_the_clock_says_otherwise() -> None:
+    """It was once taken for heard as soon as it was sent: half a second of a goodbye was cut off."""
+    line = playout(lead_ms=1000, mark_every_ms=500)
+    line.enqueue(1, audio(1, 400))
+    for mark in marks_of(send_all_due(line, 0.0)):
+        line.mark_returned(mark)
+    assert not line.unheard
+    assert line.next(0.1) == Wait(0.4 - 0.1)
+    assert not line.note_empty(0.39)
+    assert line.note_empty(0.4)
+    assert line.next(0.4) is None
 
 
 def test_a_clear_empties_the_playout_once_it_has_been_sent() -> None:
@@ -391,9 +403,9 @@ def test_a_clear_empties_the_playout_once_it_has_been_sent() -> None:
     line.enqueue(1, audio(1, 500))
     send_all_due(line, 0.0)
     line.clear(1, 0.0)
-    assert not line.note_empty()
+    assert not line.note_empty(0.0)
     assert line.next(0.0) == Clear()
-    assert line.note_empty()
+    assert line.note_empty(0.0)
 
 
 def test_a_comfort_sound_belongs_to_no_turn_and_goes_with_a_clear() -> None:

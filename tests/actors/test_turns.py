@@ -204,3 +204,18 @@ def test_words_of_the_caller_belong_to_the_newest_turn_and_empty_ones_are_none()
     feed(book, voice())
     assert feed(book, ModelMessage(input_transcription=Transcription("stop"))) == [Transcribed("caller", "stop", 1)]
     assert feed(book, ModelMessage(input_transcription=Transcription(""), output_transcription=Transcription(""))) == []
+
+
+def test_a_turn_that_the_session_broke_off_has_no_more_audio() -> None:
+    book = TurnBook(3)
+    assert book.abandon() is None
+    feed(book, voice())
+    assert book.abandon() == ModelAudioEnded(3)
+    assert book.abandon() is None
+
+
+@pytest.mark.parametrize("last", [GENERATED, COMPLETE, INTERRUPTED])
+def test_a_turn_whose_audio_had_ended_or_was_cut_is_not_ended_again(last: ModelMessage) -> None:
+    book = TurnBook(3)
+    feed(book, voice(), last)
+    assert book.abandon() is None

@@ -25,7 +25,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         if not ready:
             if timeout is None:
                 raise NothingWillHappen("every task waits, and no timer runs")
-            self.now_s += max(0.0, timeout)
+            self.now_s = round(self.now_s + max(0.0, timeout), 9)  # or sums of sleeps would miss the second they mean
         return ready
 
 

@@ -217,7 +217,7 @@ run deploy callbot'
   image=example.pkg.dev/p/r/callbot@sha256:$(printf '%064d' 9)
   deploy --image="$image"
   succeeded
-  ! grep -q -e 'builds submit' -e 'repositories create' "$CLOUD/calls"
+  absent -q -e 'builds submit' -e 'repositories create' "$CLOUD/calls"
   [[ $(grep 'run deploy' "$CLOUD/calls") == *"--image=$image "* ]]
 }
 
@@ -319,7 +319,7 @@ run deploy callbot'
   deploy --monitoring
   succeeded
   [[ $(grep -c 'logging metrics update' "$CLOUD/calls") == "$metrics" ]]
-  ! grep -q -e 'dashboards create' -e 'policies create' -e 'metrics create' "$CLOUD/calls"
+  absent -q -e 'dashboards create' -e 'policies create' -e 'metrics create' "$CLOUD/calls"
 }
 
 @test "destroy takes away what was made here, after a yes, and only that" {

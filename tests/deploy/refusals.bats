@@ -250,5 +250,5 @@ SPY
   FAKES="$BATS_TEST_DIRNAME/fakes" PATH="$CLOUD/bin:$PATH" deploy
   succeeded
   [[ -s "$CLOUD/environments" ]]
-  ! grep -qF -e "$TOKEN" -e "$KEY" -e "$API_SECRET" "$CLOUD/environments"
+  absent -qF -e "$TOKEN" -e "$KEY" -e "$API_SECRET" "$CLOUD/environments"
 }

@@ -60,6 +60,11 @@ refused_with() {
   if [[ -n $(changes) ]]; then echo "changed: $(changes)"; return 1; fi
 }
 
+# `! grep` alone would never fail a test: bash leaves a negated command out of `set -e`.
+absent() {
+  if grep "$@"; then echo "found: $*"; return 1; fi
+}
+
 succeeded() {
   [[ $status == 0 ]] || { echo "exit $status: $output"; return 1; }
 }

@@ -260,8 +260,6 @@ def media(chunk: int) -> str:
 async def open_line(
     call_class: Callable[[StreamStarted, StreamSocket], CallHandle] = EchoCall,
     *,
-    handshake_s: float = 5.0,
-    body_timeout_s: float = 5.0,
     clock: Callable[[], float] = time.monotonic,
     **overrides: Any,
 ) -> AsyncIterator[Line]:
@@ -283,9 +281,7 @@ async def open_line(
         opened.put_nowait(call)
         return call
 
-    services = ServerServices.from_settings(
-        settings, call_factory=factory, log=log, on_webhook=prepared.append, body_timeout_s=body_timeout_s, clock=clock
-    )
+    services = ServerServices.from_settings(settings, call_factory=factory, log=log, on_webhook=prepared.append, clock=clock)
     shutdown = Shutdown()
     ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
@@ -296,7 +292,6 @@ async def open_line(
                 listener=open_listener("127.0.0.1", 0),
                 shutdown=shutdown,
                 on_started=ready.set_result,
-                handshake_s=handshake_s,
             )
         )
         try:

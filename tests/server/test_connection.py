@@ -59,7 +59,7 @@ async def serving(route: Route) -> AsyncIterator[tuple[Open, int]]:
     stop = asyncio.Event()
     capture = structlog.testing.LogCapture()
     log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
-    config = hypercorn_config(make_settings(), log, listener.detach())
+    config = hypercorn_config(make_settings(), log, listener.detach(), log.warning)
 
     def opened() -> contextlib.AbstractAsyncContextManager[ClientConnection]:
         return connect(f"ws://127.0.0.1:{port}/ws", compression=None, ping_interval=None, max_queue=None, close_timeout=2)

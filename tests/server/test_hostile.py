@@ -122,7 +122,7 @@ async def test_a_forged_handshake_is_a_403_before_accepting(street: Street, sign
 
 
 async def test_a_handshake_that_never_ends_is_cut_off() -> None:
-    async with open_line(handshake_s=0.1) as line:
+    async with open_line(request_timeout_s=0.1) as line:
         reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
         writer.write(b"GET /ws/twilio HTTP/1.1\r\nHost: x\r\n")
 
@@ -141,6 +141,7 @@ async def test_a_handshake_that_never_ends_is_cut_off() -> None:
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
         assert line.calls == []
+        assert line.reasons("connection.refused") == ["request_slow"]
 
 
 async def test_a_socket_that_never_starts_is_closed() -> None:
@@ -232,8 +233,8 @@ async def test_an_oversized_message_is_measured_in_bytes(street: Street) -> None
         (b"", 1003, "binary"),
         ("", 1008, "unreadable"),
         ("no json", 1008, "unreadable"),
-        ("[" * 30_000, 1008, "unreadable"),
-        ('{"event":' * 5_000 + "1" + "}" * 5_000, 1008, "unreadable"),
+        ("[" * 30_000, 1008, "too_deep"),
+        ('{"event":' * 5_000 + "1" + "}" * 5_000, 1008, "too_deep"),
         ('{"event":"start","start":{}}', 1008, "unreadable"),
         (f'{{"event":"stop","streamSid":"{STREAM}","stop":{{}}}}', 1008, "not_started"),
     ],

@@ -154,7 +154,7 @@ async def test_a_peer_that_reads_nothing_stalls_one_send_and_no_more() -> None:
     peer = FullPeer()
     reasons: list[str] = []
     socket = QuartStreamSocket(
-        peer, max_message_bytes=65_536, max_messages_per_s=250, on_refused=reasons.append, send_stall_s=0.01
+        peer, max_message_bytes=65_536, max_json_depth=16, max_messages_per_s=250, on_refused=reasons.append, send_stall_s=0.01
     )
     for _ in range(3):
         with pytest.raises(StreamClosed):

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from urllib.parse import urlencode
 
+import aiohttp
 import orjson
 import pytest
 import structlog
@@ -233,7 +234,7 @@ async def test_a_body_is_read_only_up_to_its_limit(line: Line) -> None:
 
 
 async def test_a_body_that_does_not_come_is_given_up() -> None:
-    async with open_line(body_timeout_s=0.05) as line:
+    async with open_line(request_timeout_s=0.05) as line:
         reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
         writer.write(
             b"POST /twiml HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
@@ -245,12 +246,28 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
         assert line.reasons("webhook.refused") == ["body_too_slow"]
 
 
-async def test_a_header_block_has_a_limit(line: Line) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
-    writer.write(b"POST /twiml HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 40_000)
-    assert (await reader.read()).startswith(b"HTTP/1.1 431")
-    writer.close()
-    await writer.wait_closed()
+@pytest.mark.parametrize("path", ["/twiml", "/ws/twilio", "/nowhere", "/healthz"])
+async def test_a_header_block_has_a_limit(path: str) -> None:
+    async with open_line(max_header_bytes=4096) as line:
+        long = {"X-Long": "a" * 4096}
+        if path == "/ws/twilio":
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await line.http.ws_connect(f"http://127.0.0.1:{line.port}{path}", headers=long)
+            assert refused.value.status == 431
+            assert line.reasons("stream.refused") == ["headers_too_large"]
+        else:
+            async with line.http.get(f"http://127.0.0.1:{line.port}{path}", headers=long) as answer:
+                assert (answer.status, await answer.read()) == (431, b"")
+            assert line.reasons("webhook.refused") == ["headers_too_large"]
+
+
+async def test_a_header_block_that_never_ends_is_cut_off() -> None:
+    async with open_line(max_header_bytes=4096) as line:
+        reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
+        writer.write(b"POST /twiml HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 40_000)
+        assert (await reader.read()).startswith(b"HTTP/1.1 431")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_repeated_signature_header_is_a_plain_403(line: Line) -> None:

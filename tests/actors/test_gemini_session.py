@@ -1,0 +1,413 @@
+"""GeminiSession against a scripted model: opening, sending, receiving, and every way to end."""
+
+import asyncio
+import math
+import struct
+from typing import Any
+
+import pytest
+from network_edges import Model, ModelSocket
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Close
+
+from callbot.actors.gemini_session import GeminiSession
+from callbot.actors.lane import UplinkLane
+from callbot.actors.signs import LifeSigns
+from callbot.effects import OpenSession
+from callbot.messages import (
+    AnswerTool,
+    CallMessage,
+    CloseSession,
+    Decision,
+    EndSpeech,
+    GoAway,
+    HandleRenewed,
+    ModelAudio,
+    ModelAudioEnded,
+    ModelInterrupted,
+    Plan,
+    ProbeLink,
+    SayText,
+    SendSilence,
+    SessionLost,
+    SessionReady,
+    StreamFault,
+    ToolCalled,
+    ToolsCancelled,
+    TranscoderMessage,
+    TurnAudible,
+    TurnStarted,
+)
+from callbot.wire.gemini import AudioPart, ModelMessage, ResumptionUpdate, ToolCall
+from callbot.wire.reading import Unreadable
+
+VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))
+FRAME = bytes(640)
+
+
+def closed(code: int, reason: str = "") -> ConnectionClosedError:
+    return ConnectionClosedError(Close(code, reason), None)
+
+
+class Room:
+    """One session with all that it needs around it."""
+
+    def __init__(self, model: Model | None = None, *, attempt: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None) -> None:
+        self.model = model or Model()
+        self.lane = lane or UplinkLane(cap_s=30)
+        self.signs = LifeSigns()
+        self.told: list[CallMessage] = []
+        self.audio: list[TranscoderMessage] = []
+        self.loop = asyncio.get_running_loop()
+        self.began_s = self.loop.time()
+        self.session = GeminiSession(
+            order=OpenSession(attempt, Plan.NEW, 0, 1),
+            opener=self.model,
+            lane=self.lane,
+            signs=self.signs,
+            parent=self.told.append,
+            transcoder=self.audio.append,
+            clock=self.loop.time,
+            max_message_ms=100,
+            delay_s=delay_s,
+        )
+        self.task = asyncio.ensure_future(self.session.run())
+
+    @property
+    def link(self) -> ModelSocket:
+        return self.model.links[-1]
+
+    async def ready(self) -> "Room":
+        await asyncio.sleep(1)
+        assert isinstance(self.told[0], SessionReady)
+        return self
+
+    async def ended(self) -> SessionLost:
+        await self.task
+        lost = self.told[-1]
+        assert isinstance(lost, SessionLost)
+        assert sum(isinstance(message, SessionLost) for message in self.told) == 1
+        assert self.model.open_links == 0, "the loss was told before the socket was gone"
+        return lost
+
+    def tell(self, *messages: Any) -> None:
+        for message in messages:
+            self.session.tell(message)
+
+
+# Opening.
+
+
+async def test_a_session_says_when_it_is_ready_and_how_long_that_took() -> None:
+    room = await Room(delay_s=0.5).ready()
+    (ready,) = room.told
+    assert isinstance(ready, SessionReady)
+    assert (ready.attempt, ready.plan, ready.at_s) == (1, Plan.NEW, pytest.approx(room.began_s + 0.8))
+    assert ready.setup_ms == pytest.approx(300, abs=1)
+    assert room.signs.model_s == pytest.approx(room.began_s + 0.8)
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_an_opening_that_fails_is_judged_and_told() -> None:
+    room = Room(Model(refusals=[closed(1011, "The service is currently unavailable.")]))
+    lost = await room.ended()
+    assert (lost.attempt, lost.decision, lost.cause, lost.code) == (1, Decision.WAIT, "close_1011_overloaded", 1011)
+    assert room.told == [lost]
+
+
+async def test_a_session_told_to_close_while_it_opens_never_becomes_ready() -> None:
+    room = Room(Model(setup_s=5.0))
+    await asyncio.sleep(1)
+    room.tell(CloseSession())
+    lost = await room.ended()
+    assert (lost.cause, lost.code) == ("closed_by_us", 1000)
+    assert lost.at_s == pytest.approx(room.began_s + 1.0)
+    assert room.model.links == []
+
+
+async def test_a_session_told_to_close_while_it_waits_does_not_dial() -> None:
+    room = Room(delay_s=5.0)
+    await asyncio.sleep(1)
+    room.tell(CloseSession())
+    await room.ended()
+    assert room.model.orders == []
+
+
+async def test_a_session_told_to_close_at_the_very_moment_it_opens_closes_its_link() -> None:
+    room = Room(Model(setup_s=1.0))
+    room.loop.call_at(room.began_s + 1.0, room.session.tell, CloseSession())
+    lost = await room.ended()
+    assert lost.cause == "closed_by_us"
+    assert all(link.closed_s is not None for link in room.model.links)
+
+
+# Sending.
+
+
+async def test_what_waited_is_sent_at_once_in_large_messages_then_frame_by_frame() -> None:
+    lane = UplinkLane(cap_s=30)
+    waiting = b"".join(struct.pack("<h", number) * 320 for number in range(100))
+    for at in range(0, len(waiting), 640):
+        lane.push(waiting[at : at + 640])
+    room = await Room(lane=lane).ready()
+    assert room.link.audio == waiting
+    assert {len(what) for _, what in room.link.sent} == {3200}
+    lane.push(FRAME)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert room.link.sent[-1] == ("audio", FRAME)
+    assert room.signs.uplink_ms == 2020
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_words_go_before_the_audio_that_waits() -> None:
+    room = Room()
+    room.lane.push(FRAME)
+    room.tell(SayText("Say hello."))
+    await room.ready()
+    assert room.link.kinds() == ["text", "audio"]
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_commands_are_sent_in_order() -> None:
+    room = await Room().ready()
+    room.tell(SayText("a"), AnswerTool("f1", "look_up", {"status": "ok"}), EndSpeech(), SayText("b"))
+    await asyncio.sleep(1)
+    assert room.link.sent == [
+        ("text", "a"),
+        ("tool", ("f1", "look_up", {"status": "ok"})),
+        ("stream_end", None),
+        ("text", "b"),
+    ]
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_silence_is_sent_only_when_no_speech_waits() -> None:
+    room = await Room().ready()
+    room.tell(SendSilence(100))
+    await asyncio.sleep(1)
+    assert room.link.sent == [("audio", bytes(3200))]
+    room.lane.push(b"\x01" * 640)
+    room.tell(SendSilence(100))
+    await asyncio.sleep(1)
+    assert room.link.sent[1:] == [("audio", b"\x01" * 640)]
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_a_pong_is_a_sign_of_life_and_a_failed_ping_is_none() -> None:
+    room = await Room().ready()
+    room.tell(ProbeLink(), ProbeLink(), ProbeLink())
+    await asyncio.sleep(1)
+    before_s = room.signs.model_s
+    answered, failed, forgotten = room.link.pongs
+    failed.set_exception(closed(1006))
+    forgotten.cancel()
+    await asyncio.sleep(1)
+    assert room.signs.model_s == before_s
+    answered.set_result(0.05)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert room.signs.model_s == pytest.approx(room.began_s + 3.0)
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_audio_that_could_not_be_sent_goes_to_the_next_session_first() -> None:
+    room = await Room().ready()
+    room.link.fails = closed(1006)
+    room.lane.push(b"\x01" * 640)
+    await asyncio.sleep(0.001)
+    room.lane.push(b"\x02" * 640)
+    await room.ended()
+    second = await Room(room.model, attempt=2, lane=room.lane).ready()
+    assert second.link.audio == b"\x01" * 640 + b"\x02" * 640
+    second.tell(CloseSession())
+    await second.ended()
+
+
+async def test_the_code_of_a_loss_comes_from_the_receiver_although_the_sender_noticed_first() -> None:
+    room = await Room().ready()
+    room.link.fails = closed(1006)
+    room.loop.call_later(0.5, room.link.give, closed(1007, "Request contains an invalid argument."))
+    room.lane.push(FRAME)
+    lost = await room.ended()
+    assert (lost.decision, lost.cause, lost.code) == (Decision.RESUME_WITHOUT_REPLAY, "close_1007_bad_input", 1007)
+
+
+async def test_a_sender_whose_receiver_never_notices_ends_the_session_all_the_same() -> None:
+    room = await Room().ready()
+    room.link.fails = OSError("broken pipe")
+    room.lane.push(FRAME)
+    lost = await room.ended()
+    assert (lost.decision, lost.cause) == (Decision.RESUME, "unreachable")
+    assert lost.at_s == pytest.approx(room.began_s + 2.0)
+
+
+# Receiving.
+
+
+async def test_everything_in_a_message_reaches_the_one_it_is_for() -> None:
+    room = await Room().ready()
+    room.link.give(
+        ModelMessage(
+            audio=(AudioPart(VOICE, 24_000),),
+            tool_calls=(ToolCall("f1", "look_up", {"q": 1}), ToolCall(None, "end_call", {})),
+            cancelled_tool_ids=("f0",),
+            go_away=True,
+            go_away_time_left_s=9.5,
+            resumption=ResumptionUpdate("handle-1", resumable=True),
+            faults=("bad_rate",),
+            unknown_keys=("serverContent.newThing",),
+        )
+    )
+    await asyncio.sleep(1)
+    now_s = pytest.approx(room.began_s + 1.0)
+    assert room.audio == [ModelAudio(1, VOICE, 24_000)]
+    assert room.told[1:] == [
+        TurnStarted(1, now_s),
+        TurnAudible(1, now_s),
+        ToolCalled(1, "f1", "look_up", {"q": 1}, now_s),
+        ToolCalled(1, "callbot-1-1", "end_call", {}, now_s),
+        ToolsCancelled(1, ("f0",)),
+        GoAway(1, 9.5, now_s),
+        HandleRenewed(1, "handle-1", now_s),
+        StreamFault("model_bad_rate"),
+        StreamFault("model_unknown_serverContent.newThing"),
+    ]
+    room.tell(CloseSession())
+    await room.ended()
+
+
+@pytest.mark.parametrize(
+    "update", [ResumptionUpdate(None, resumable=True), ResumptionUpdate("h", resumable=False), ResumptionUpdate(None)]
+)
+async def test_a_handle_that_cannot_be_resumed_is_none(update: ResumptionUpdate) -> None:
+    room = await Room().ready()
+    room.link.give(ModelMessage(resumption=update))
+    await asyncio.sleep(1)
+    assert len(room.told) == 1
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_an_interruption_takes_back_words_that_were_not_yet_given() -> None:
+    room = await Room().ready()
+    room.link.stall()
+    room.tell(EndSpeech())
+    await asyncio.sleep(1)  # the sender is stuck; what comes now waits
+    room.tell(SayText("nudge"), AnswerTool("f1", "look_up", {}))
+    room.link.give(ModelMessage(interrupted=True))
+    await asyncio.sleep(1)
+    room.link.resume()
+    await asyncio.sleep(1)
+    assert room.link.kinds() == ["stream_end", "tool"]
+    assert room.told[-1] == ModelInterrupted(0, pytest.approx(room.began_s + 2.0))
+    room.tell(CloseSession())
+    await room.ended()
+
+
+async def test_messages_that_cannot_be_read_are_counted_and_a_hundred_are_borne() -> None:
+    room = await Room().ready()
+    room.link.give(*[Unreadable("not_json")] * 100)
+    await asyncio.sleep(1)
+    assert room.told[1:] == [StreamFault("model_not_json")] * 100
+    room.link.give(Unreadable("not_json"))
+    lost = await room.ended()
+    # It said nothing against the model or the key: another session may be well.
+    assert lost.decision is Decision.RESUME
+
+
+@pytest.mark.parametrize(
+    ("error", "decision", "cause"),
+    [
+        (closed(1006), Decision.RESUME, "close_1006_link_lost"),
+        (closed(1011, "Internal error encountered."), Decision.RESUME, "close_1011_internal"),
+        (closed(1013, "try again"), Decision.WAIT, "close_1013_try_later"),
+        (closed(1008, "BidiGenerateContent session not found"), Decision.FRESH, "close_1008_handle_refused"),
+        (OSError("reset"), Decision.RESUME, "unreachable"),
+    ],
+)
+async def test_a_lost_link_is_judged_by_what_the_receiver_saw(error: Exception, decision: Decision, cause: str) -> None:
+    room = await Room().ready()
+    room.link.give(error)
+    lost = await room.ended()
+    assert (lost.decision, lost.cause) == (decision, cause)
+
+
+async def test_a_turn_that_the_loss_broke_off_is_ended_so_that_its_last_word_is_played() -> None:
+    room = await Room().ready()
+    room.link.give(ModelMessage(audio=(AudioPart(VOICE, 24_000),)), closed(1006))
+    await room.ended()
+    assert room.audio == [ModelAudio(1, VOICE, 24_000), ModelAudioEnded(1)]
+
+
+# Closing.
+
+
+async def test_closing_sends_first_what_was_given_before() -> None:
+    room = await Room().ready()
+    room.tell(AnswerTool("f1", "end_call", {}), SayText("bye"), CloseSession())
+    lost = await room.ended()
+    assert room.link.kinds() == ["tool", "text"]
+    assert (lost.decision, lost.cause, lost.code) == (Decision.RESUME, "closed_by_us", 1000)
+
+
+async def test_closing_leaves_the_callers_audio_to_the_next_session() -> None:
+    room = await Room().ready()
+    room.lane.push(b"\x01" * 640)
+    room.tell(CloseSession())
+    await room.ended()
+    assert room.link.audio + room.lane.take(10**6) == b"\x01" * 640
+
+
+async def test_closing_a_session_whose_socket_is_stuck_takes_a_second() -> None:
+    """A send that never returned once kept the session from ending, and the call from its next one."""
+    room = await Room().ready()
+    room.link.stall()
+    room.lane.push(b"\x01" * 640)
+    await asyncio.sleep(1)
+    room.tell(CloseSession())
+    lost = await room.ended()
+    assert lost.cause == "closed_by_us"
+    assert lost.at_s <= room.began_s + 3.0 + 1e-6
+    assert room.lane.take(10**6) == b"\x01" * 640
+
+
+async def test_a_loss_that_comes_while_the_session_closes_is_no_loss() -> None:
+    room = await Room().ready()
+    room.tell(CloseSession())
+    room.link.give(closed(1011, "late"))
+    assert (await room.ended()).cause == "closed_by_us"
+
+
+async def test_a_cancelled_session_closes_its_socket_and_says_nothing() -> None:
+    room = await Room().ready()
+    room.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await room.task
+    assert room.model.open_links == 0
+    assert len(room.told) == 1
+
+
+async def test_sessions_one_after_the_other_never_overlap() -> None:
+    model, lane = Model(), UplinkLane(cap_s=30)
+    sent = b""
+    for attempt in range(1, 6):
+        room = Room(model, attempt=attempt, lane=lane)
+        for number in range(10):
+            chunk = bytes([attempt * 16 + number]) * 640
+            sent += chunk
+            lane.push(chunk)
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+        if attempt % 2:
+            room.link.give(closed(1011, "Internal error"))
+        else:
+            room.tell(CloseSession())
+        await room.ended()
+    assert b"".join(link.audio for link in model.links) + lane.take(10**6) == sent
