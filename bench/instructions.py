@@ -27,9 +27,7 @@ def main() -> int:
         chain, bare = _per_frame(way), _per_frame(f"{way}_bare")
         ratio = chain / bare
         verdict = "ok" if ratio <= limit else "OVER"
-        print(
-            f"{way:<5} {chain:>9,.0f} instructions a frame, bare converter {bare:>9,.0f}: ratio {ratio:.3f} (limit {limit}) {verdict}"
-        )
+        print(f"{way:<5} {chain:>9,.0f} instructions a frame, bare {bare:>9,.0f}: {ratio:.3f} to 1, at most {limit}: {verdict}")
         worst = max(worst, int(ratio > limit))
     return worst
 

@@ -17,7 +17,9 @@ from callbot.assembly import secrets_of, serve_calls
 from callbot.server.serve import Shutdown
 from callbot.settings import Settings, SettingsError, load
 from callbot.simulators import voices
-from callbot.simulators.gemini import GeminiStandIn, Parrot, StandInOptions
+from callbot.simulators.gemini import Fault, GeminiStandIn, Parrot, StandInOptions
+from callbot.simulators.gemini.faults import SlowSetup
+from callbot.simulators.gemini.triggers import OnSetup
 from callbot.simulators.twilio import CallReport, Carrier, CarrierOptions, Line, problems
 from callbot.telemetry import demo_files, logs
 from callbot.telemetry.live import LiveCall
@@ -90,7 +92,10 @@ def report_clears(report: CallReport) -> list[tuple[float, float]]:
 
 def _standin_options() -> StandInOptions:
     return StandInOptions(
-        brain=Parrot(greeting=voices.bot("greeting"), lead=voices.bot("answer"), min_answer_s=3.0), answer_delay_s=0.35
+        brain=Parrot(greeting=voices.bot("greeting"), lead=voices.bot("answer"), min_answer_s=3.0),
+        answer_delay_s=0.35,
+        # The second set-up takes as long as a real one, so that the hole shows in the picture.
+        faults=(Fault(at=OnSetup(), do=SlowSetup(0.4), connection=2),),
     )
 
 
@@ -170,4 +175,3 @@ def _verdict(console: Console, report: CallReport) -> int:
     for problem in found:
         console.print(f"[red]Not as it should be:[/red] {problem}")
     return 1 if found else 0
-

@@ -44,7 +44,12 @@ def test_every_setting_that_cannot_be_used_has_its_own_sentence(tmp_path: Path) 
 
 def test_insecure_settings_are_refused_on_cloud_run(tmp_path: Path) -> None:
     done = callbot(
-        "serve", cwd=tmp_path, K_SERVICE="callbot", CALLBOT_INSECURE="1", SERVICE_URL="https://bot.example", GEMINI_API_KEY="key"
+        "serve",
+        cwd=tmp_path,
+        K_SERVICE="callbot",
+        CALLBOT_INSECURE="1",
+        SERVICE_URL="https://bot.example",
+        GEMINI_API_KEY="key",
     )
 
     assert done.returncode == 2
@@ -70,7 +75,9 @@ def test_a_port_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) -> N
 
 
 def test_settings_come_from_a_dotenv_file_too(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("SERVICE_URL=https://bot.example\nTWILIO_AUTH_TOKEN=secret-of-the-file\nGEMINI_API_KEY=key\n")
+    (tmp_path / ".env").write_text(
+        "SERVICE_URL=https://bot.example\nTWILIO_AUTH_TOKEN=secret-of-the-file\nGEMINI_API_KEY=key\n"
+    )
 
     done = callbot("check", "--offline", cwd=tmp_path)
 

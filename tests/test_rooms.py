@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # The entrances: they put the rooms together, so they may know all of them.
 ENTRANCES = {"assembly", "check", "cli", "demo", "__main__", "__init__"}
+ENVIRONMENT = {"environ", "environb", "getenv", "getenvb"}
 MAY_IMPORT_SERVER = {"callbot.assembly", "callbot.cli", "callbot.demo"}
 
 
@@ -110,11 +111,10 @@ def test_formats_and_audio_are_pure(module: str) -> None:
 def _reads_environment(path: Path) -> bool:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "getenvb"}:
+        if isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT:
             return True
-        if isinstance(node, ast.ImportFrom) and node.module == "os":
-            if {alias.name for alias in node.names} & {"environ", "environb", "getenv", "getenvb"}:
-                return True
+        if isinstance(node, ast.ImportFrom) and node.module == "os" and {alias.name for alias in node.names} & ENVIRONMENT:
+            return True
     return False
 
 

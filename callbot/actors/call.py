@@ -148,6 +148,9 @@ class CallActor(Actor[CallMessage]):
             await self._closed.wait()
             self._cancel_children()
 
+    def _handle_early(self) -> None:
+        """Not yet: `start` comes first, and right behind it what was told before the call ran."""
+
     def handle(self, message: CallMessage) -> None:
         """Feed the machine, carry out its effects."""
         self._remember(message)

@@ -4,6 +4,7 @@ It watches what `CallActor` sees (messages, moves, effects) and decides nothing.
 from the caller's end of speech, by our own ears, to the first audio that Twilio plays, by its mark.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -324,4 +325,4 @@ def _quantile(values: list[int], share: float) -> int | None:
     if not values:
         return None
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

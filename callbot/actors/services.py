@@ -70,7 +70,7 @@ def limits_from(settings: Settings, models: int) -> Limits:
         max_session_s=settings.max_session_s,
         go_away_margin_s=settings.go_away_margin_s,
         max_call_s=settings.max_call_s,
-        caller_silence_s=settings.caller_silence_s,
+        caller_silence_s=settings.caller_silence_s or settings.max_call_s,  # 0 is never: the call's own limit comes first
         farewell_s=settings.farewell_s,
         drain_s=settings.farewell_s + 3.0,  # children get three seconds after the last word
         models=models,

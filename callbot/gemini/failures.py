@@ -119,7 +119,7 @@ def classify(error: BaseException, *, opened: bool) -> Failure:
             return Failure(Decision.RESUME if opened else Decision.WAIT, "unreachable", None, detail)
         case GoogleAuthError():
             return Failure(Decision.GIVE_UP, "credentials", None, detail)
-        case ValueError() if not opened:  # before any I/O: a setting that this SDK or mode refuses; pydantic's errors are ValueErrors
+        case ValueError() if not opened:  # before any I/O: a setting that this SDK refuses; pydantic's errors are ValueErrors
             return Failure(Decision.GIVE_UP, "setup_invalid", None, detail)
         case _:
             return Failure(Decision.RESUME, f"crashed_{type(error).__name__}", None, detail)

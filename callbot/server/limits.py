@@ -14,7 +14,7 @@ def is_deeper(text: str, limit: int) -> bool:
     """Whether JSON text opens more than `limit` objects and arrays within one another.
 
     What is no JSON and has more than `limit` brackets that do not close counts as deep, too. Every step runs at C's speed:
-    64 KiB of brackets take under a millisecond.
+    64 KiB of brackets take a few milliseconds.
     """
     if text.count("{") + text.count("[") <= limit:  # all that a healthy message costs
         return False

@@ -59,9 +59,12 @@ def _decode_standard_base64(text: str) -> bytes | None:
 def read_count(value: object) -> int | None:
     """Give a counter, number or string of digits (protobuf's JSON writes int64 so); None for anything else."""
     if isinstance(value, str):
-        if not (value.isascii() and value.isdigit() and len(value) <= _LONGEST_COUNT_DIGITS):
+        is_plain = value.isascii() and value.isdigit() and len(value) <= _LONGEST_COUNT_DIGITS
+        try:
+            # Other notations ("1e3") as the decoders' fast paths read them.
+            value = int(value) if is_plain else msgspec.convert(value, int, strict=False)
+        except (msgspec.MsgspecError, UnicodeError):
             return None
-        value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from network_edges import Model, ModelSocket
+from virtual_time import about
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
@@ -52,7 +53,9 @@ def closed(code: int, reason: str = "") -> ConnectionClosedError:
 class Room:
     """One session with all that it needs around it."""
 
-    def __init__(self, model: Model | None = None, *, attempt: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None) -> None:
+    def __init__(
+        self, model: Model | None = None, *, attempt: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None
+    ) -> None:
         self.model = model or Model()
         self.lane = lane or UplinkLane(cap_s=30)
         self.signs = LifeSigns()
@@ -102,9 +105,9 @@ async def test_a_session_says_when_it_is_ready_and_how_long_that_took() -> None:
     room = await Room(delay_s=0.5).ready()
     (ready,) = room.told
     assert isinstance(ready, SessionReady)
-    assert (ready.attempt, ready.plan, ready.at_s) == (1, Plan.NEW, pytest.approx(room.began_s + 0.8))
+    assert (ready.attempt, ready.plan, ready.at_s) == (1, Plan.NEW, about(room.began_s + 0.8))
     assert ready.setup_ms == pytest.approx(300, abs=1)
-    assert room.signs.model_s == pytest.approx(room.began_s + 0.8)
+    assert room.signs.model_s == about(room.began_s + 0.8)
     room.tell(CloseSession())
     await room.ended()
 
@@ -122,7 +125,7 @@ async def test_a_session_told_to_close_while_it_opens_never_becomes_ready() -> N
     room.tell(CloseSession())
     lost = await room.ended()
     assert (lost.cause, lost.code) == ("closed_by_us", 1000)
-    assert lost.at_s == pytest.approx(room.began_s + 1.0)
+    assert lost.at_s == about(room.began_s + 1.0)
     assert room.model.links == []
 
 
@@ -212,7 +215,7 @@ async def test_a_pong_is_a_sign_of_life_and_a_failed_ping_is_none() -> None:
     answered.set_result(0.05)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert room.signs.model_s == pytest.approx(room.began_s + 3.0)
+    assert room.signs.model_s == about(room.began_s + 3.0)
     room.tell(CloseSession())
     await room.ended()
 
@@ -245,7 +248,7 @@ async def test_a_sender_whose_receiver_never_notices_ends_the_session_all_the_sa
     room.lane.push(FRAME)
     lost = await room.ended()
     assert (lost.decision, lost.cause) == (Decision.RESUME, "unreachable")
-    assert lost.at_s == pytest.approx(room.began_s + 2.0)
+    assert lost.at_s == about(room.began_s + 2.0)
 
 
 # Receiving.
@@ -266,7 +269,7 @@ async def test_everything_in_a_message_reaches_the_one_it_is_for() -> None:
         )
     )
     await asyncio.sleep(1)
-    now_s = pytest.approx(room.began_s + 1.0)
+    now_s = about(room.began_s + 1.0)
     assert room.audio == [ModelAudio(1, VOICE, 24_000)]
     assert room.told[1:] == [
         TurnStarted(1, now_s),
@@ -306,7 +309,7 @@ async def test_an_interruption_takes_back_words_that_were_not_yet_given() -> Non
     room.link.resume()
     await asyncio.sleep(1)
     assert room.link.kinds() == ["stream_end", "tool"]
-    assert room.told[-1] == ModelInterrupted(0, pytest.approx(room.began_s + 2.0))
+    assert room.told[-1] == ModelInterrupted(0, about(room.began_s + 2.0))
     room.tell(CloseSession())
     await room.ended()
 

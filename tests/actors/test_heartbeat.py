@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import pytest
+from virtual_time import about
 
 from callbot.actors.heartbeat import Heartbeat, Patience
 from callbot.actors.signs import LifeSigns
@@ -76,7 +76,7 @@ async def test_a_lively_call_hears_of_nothing_but_its_beat() -> None:
         await watch.live_for(31)
         assert [type(message) for message in watch.told] == [Beat, Beat, Beat]
         assert [message.at_s - watch.began_s for message in watch.told if isinstance(message, Beat)] == [
-            pytest.approx(10 * beat) for beat in (1, 2, 3)
+            about(10 * beat) for beat in (1, 2, 3)
         ]
 
 
@@ -84,7 +84,7 @@ async def test_a_stream_that_is_silent_is_reported_once() -> None:
     async with watched() as watch:
         await watch.live_for(40, twilio=False)
     silent = [message for message in watch.told if isinstance(message, StreamSilent)]
-    assert silent == [StreamSilent(pytest.approx(10.0), pytest.approx(watch.began_s + 10))]
+    assert silent == [StreamSilent(about(10.0), about(watch.began_s + 10))]
 
 
 async def test_a_model_whose_socket_is_silent_is_reported_once_with_its_attempt() -> None:
@@ -92,7 +92,7 @@ async def test_a_model_whose_socket_is_silent_is_reported_once_with_its_attempt(
         watch.heartbeat.tell(Watch(3))
         await watch.live_for(150, model=False)
     silent = [message for message in watch.told if isinstance(message, ModelSilent)]
-    assert silent == [ModelSilent(3, pytest.approx(60.0), pytest.approx(watch.began_s + 60))]
+    assert silent == [ModelSilent(3, about(60.0), about(watch.began_s + 60))]
     assert watch.of(ProbeLink) == [20, 40]
 
 
@@ -159,4 +159,4 @@ async def test_the_beat_does_not_drift() -> None:
     async with watched() as watch:
         await watch.live_for(605)
     beats = [message.at_s - watch.began_s for message in watch.told if isinstance(message, Beat)]
-    assert beats == [pytest.approx(10.0 * number) for number in range(1, 61)]
+    assert beats == [about(10.0 * number) for number in range(1, 61)]

@@ -48,9 +48,7 @@ def ms_of(sent: list[Media | Mark | Clear]) -> int:
 
 def marks_of(sent: list[Media | Mark | Clear]) -> list[str]:
     marks = [
-        outgoing.mark if isinstance(outgoing, Media) else outgoing.name
-        for outgoing in sent
-        if not isinstance(outgoing, Clear)
+        outgoing.mark if isinstance(outgoing, Media) else outgoing.name for outgoing in sent if not isinstance(outgoing, Clear)
     ]
     return [mark for mark in marks if mark is not None]
 

@@ -76,13 +76,12 @@ def test_a_session_counts_on_from_where_the_last_one_was() -> None:
 
 def test_a_turn_is_open_from_its_first_content_to_its_completion() -> None:
     book = TurnBook(1)
-    assert not book.turn_open
     feed(book, voice())
-    assert book.turn_open
-    feed(book, GENERATED)
-    assert book.turn_open
-    feed(book, COMPLETE)
-    assert not book.turn_open
+    assert [book.turn_open, *(feed(book, message) and book.turn_open for message in (GENERATED, COMPLETE))] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_turn_that_completes_without_being_generated_ends_its_audio_all_the_same() -> None:
@@ -123,7 +122,11 @@ def test_empty_audio_begins_no_turn() -> None:
 
 
 def test_a_rate_that_the_converter_does_not_know_is_not_believed() -> None:
-    rates = [event.rate_hz for event in feed(TurnBook(1), voice(rate_hz=16_000), voice(rate_hz=22_050)) if isinstance(event, ModelAudio)]
+    rates = [
+        event.rate_hz
+        for event in feed(TurnBook(1), voice(rate_hz=16_000), voice(rate_hz=22_050))
+        if isinstance(event, ModelAudio)
+    ]
     assert rates == [16_000, 24_000]
 
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from network_edges import STOP, TwilioSocket, mark, media
+from virtual_time import about
 
 from callbot.actors.playout import Playout
 from callbot.actors.signs import LifeSigns
@@ -168,10 +169,10 @@ async def test_a_turn_is_played_in_pace_and_followed_from_its_first_frame_to_its
         assert isinstance(heard, TurnFirstHeard)
         assert isinstance(played, TurnPlayed)
         assert isinstance(empty, PlayoutEmpty)
-        assert speaking.at_s == pytest.approx(line.began_s)
-        assert heard.at_s == pytest.approx(line.began_s)
+        assert speaking.at_s == about(line.began_s)
+        assert heard.at_s == about(line.began_s)
         assert (played.audio_ms, played.heard_ms, played.cleared) == (2000, 2000, False)
-        assert played.at_s == pytest.approx(line.began_s + 2.0)
+        assert played.at_s == about(line.began_s + 2.0)
     ends_s = line.began_s
     for sent in line.socket.sent:
         if sent.event == "media":
@@ -186,7 +187,7 @@ async def test_a_turn_that_goes_on_after_a_hole_resumes() -> None:
         line.io.tell(PlayFrames(1, turn_audio(1, 100)))
         await asyncio.sleep(2)
     assert line.kinds() == ["TurnSpeaking", "TurnFirstHeard", "PlayoutEmpty", "PlayoutResumed", "PlayoutEmpty"]
-    assert line.told[-2:] == [PlayoutResumed(1, line.began_s + 2.0), PlayoutEmpty(pytest.approx(line.began_s + 2.1))]
+    assert line.told[-2:] == [PlayoutResumed(1, line.began_s + 2.0), PlayoutEmpty(about(line.began_s + 2.1))]
 
 
 async def test_marks_that_never_come_back_do_not_hold_up_the_call() -> None:
@@ -196,7 +197,7 @@ async def test_marks_that_never_come_back_do_not_hold_up_the_call() -> None:
         line.io.tell(PlayEnded(1))
         await asyncio.sleep(10)
         assert line.kinds() == ["TurnSpeaking", "TurnPlayed", "PlayoutEmpty"]
-        assert line.told[1] == TurnPlayed(1, 200, 0, cleared=False, at_s=pytest.approx(line.began_s + 3.2))
+        assert line.told[1] == TurnPlayed(1, 200, 0, cleared=False, at_s=about(line.began_s + 3.2))
 
 
 async def test_more_audio_than_a_call_may_hold_is_a_fault() -> None:
@@ -258,7 +259,7 @@ async def test_clear_goes_out_before_any_other_frame_and_the_next_turn_is_whole(
         await asyncio.sleep(0)
         after = line.socket.sent[before:]
         assert after[0].event == "clear"
-        assert after[0].at_s == pytest.approx(line.began_s + 0.5)
+        assert after[0].at_s == about(line.began_s + 0.5)
         await asyncio.sleep(5)
         after = line.socket.sent[before:]
         assert b"".join(sent.mulaw for sent in after) == b"".join(bytes([number]) * FRAME for number in range(1, 51))
@@ -337,4 +338,4 @@ async def test_a_stream_that_is_gone_while_it_plays_ends_the_actor() -> None:
     loop = asyncio.get_running_loop()
     loop.call_later(0.5, line.socket.drop)
     await line.io.run()
-    assert line.told[-1] == CallerGone("closed", pytest.approx(line.began_s + 0.5))
+    assert line.told[-1] == CallerGone("closed", about(line.began_s + 0.5))

@@ -8,6 +8,13 @@ import asyncio
 import selectors
 from typing import Any
 
+import pytest
+
+
+def about(time_s: float) -> Any:
+    """A time in a message that is compared whole; sums of seconds are not exact."""
+    return pytest.approx(time_s)
+
 
 class NothingWillHappen(Exception):
     """Every task waits, and no timer runs."""

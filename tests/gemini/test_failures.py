@@ -52,7 +52,7 @@ CLOSES: dict[tuple[int, str], tuple[Decision, Decision, str]] = {
 def from_sdk(code: int, reason: str) -> errors.APIError:
     """As `AsyncSession._receive` raises it: the close code and the reason, without a response."""
     with pytest.raises(errors.APIError) as caught:
-        errors.APIError.raise_error(code, reason, None)  # type: ignore[arg-type]
+        errors.APIError.raise_error(code, reason, None)
     return caught.value
 
 
@@ -118,6 +118,12 @@ def _bad_config() -> ValidationError:
     return caught.value
 
 
+def _auth_error(kind: Any) -> Exception:
+    error = kind("no credentials")
+    assert isinstance(error, Exception)
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "opening", "opened", "cause"),
     [
@@ -131,8 +137,8 @@ def _bad_config() -> ValidationError:
         (ConnectionRefusedError(111, "refused"), WAIT, RESUME, "unreachable"),
         (ConnectionResetError(104, "reset"), WAIT, RESUME, "unreachable"),
         (OSError("no route to host"), WAIT, RESUME, "unreachable"),
-        (DefaultCredentialsError("no credentials"), GIVE_UP, GIVE_UP, "credentials"),
-        (RefreshError("revoked"), GIVE_UP, GIVE_UP, "credentials"),
+        (_auth_error(DefaultCredentialsError), GIVE_UP, GIVE_UP, "credentials"),
+        (_auth_error(RefreshError), GIVE_UP, GIVE_UP, "credentials"),
         (_bad_config(), GIVE_UP, RESUME, None),
         (ValueError("x parameter is not supported in Gemini API."), GIVE_UP, RESUME, None),
         (KeyError("x"), RESUME, RESUME, "crashed_KeyError"),

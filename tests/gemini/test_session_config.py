@@ -21,7 +21,7 @@ def _no_settings_from_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings(**values: Any) -> Settings:
-    return Settings(_env_file=None, **values)
+    return Settings(**{"_env_file": None, **values})
 
 
 def config(order: SessionOrder | None = None, *, model: str = "gemini-3.8-live", **values: Any) -> types.LiveConnectConfig:

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,14 @@ from tests.live.plain_caller import PlainCall, plain_call
 
 AUTH_TOKEN = "0123456789abcdef" * 2
 PUBLIC_URL = "https://bot.example"
+
+_LINES: ContextVar[list[dict[str, Any]]] = ContextVar("lines")
+_running: list[list[dict[str, Any]]] = []
+
+
+def _keep(_logger: Any, level: str, event: dict[str, Any]) -> str:
+    _LINES.get().append(json.loads(json.dumps(event | {"level": level}, default=str)))
+    raise structlog.DropEvent
 
 
 @dataclass
@@ -92,12 +101,9 @@ async def exchange(
 ) -> AsyncIterator[Exchange]:
     """A running exchange; ends with the server stopped in order."""
     lines: list[dict[str, Any]] = []
-
-    def keep(_logger: Any, level: str, event: dict[str, Any]) -> str:
-        lines.append(json.loads(json.dumps(event | {"level": level}, default=str)))
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[keep], cache_logger_on_first_use=False)
+    _LINES.set(lines)  # inherited by every task and callback of this exchange, and by no other's
+    _running.append(lines)
+    structlog.configure(processors=[_keep], cache_logger_on_first_use=False)
     try:
         async with GeminiStandIn(options or StandInOptions()) as standin:
             chosen = {
@@ -133,4 +139,6 @@ async def exchange(
                 finally:
                     shutdown.request()
     finally:
-        structlog.reset_defaults()
+        _running.pop()
+        if not _running:
+            structlog.reset_defaults()

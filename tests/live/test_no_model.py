@@ -87,58 +87,53 @@ async def test_a_person_is_dialled_where_there_is_one() -> None:
 
 async def test_a_model_that_comes_back_finds_the_call_and_every_word() -> None:
     options = StandInOptions(listening="scripted", burst=inf)
-    async with exchange(options, greeting="", **(SHORT | {"unreachable_s": 30.0})) as line_up:
-        async with line_up.driven_call() as (call, first):
-            call.to_say.extend(noise("comes back"))
-            await line_up.standin.wait_for(lambda: len(first.pcm) >= 20 * FRAME)
-            for _ in range(4):
-                line_up.standin.inject(Fault(OnConnect(), Refuse(503)))
-            first_ms = len(first.pcm) // 32
-            second = await line_up.replaced(lambda: first.close(1011, "The service is currently unavailable."))
-            await line_up.standin.wait_for(lambda: len(first.pcm + second.pcm) >= (len(noise("")) + 10) * FRAME, 20)
-            second.say(tone(700.0, 0.2))
-            await call.until(lambda: call.count("media"))
-            sent, received = as_the_model_hears(bytes(call.sent)), bytes(first.pcm + second.pcm)
-        [summary] = line_up.log("call.summary")
+    async with (
+        exchange(options, greeting="", **(SHORT | {"unreachable_s": 30.0})) as line_up,
+        line_up.driven_call() as (call, first),
+    ):
+        call.to_say.extend(noise("comes back"))
+        await line_up.standin.wait_for(lambda: len(first.pcm) >= 20 * FRAME)
+        for _ in range(4):
+            line_up.standin.inject(Fault(OnConnect(), Refuse(503)))
+        first_ms = len(first.pcm) // 32
+        second = await line_up.replaced(lambda: first.close(1011, "The service is currently unavailable."))
+        await line_up.standin.wait_for(lambda: len(first.pcm + second.pcm) >= (len(noise("")) + 10) * FRAME, 20)
+        second.say(tone(700.0, 0.2))
+        await call.until(lambda: call.count("media"))
+        sent, received = as_the_model_hears(bytes(call.sent)), bytes(first.pcm + second.pcm)
+    [summary] = line_up.log("call.summary")
     print(f"\ngone after {first_ms} ms, back after {summary['recovery_max_ms']} ms")
     assert received == sent[: len(received)]
     assert len(line_up.standin.upgrades) == 6
     assert summary["outcome"] == "completed"
 
 
-@pytest.mark.parametrize(
-    ("model", "refusal"),
-    [
-        ("gemini-3.8-live", (1008, "BidiGenerateContent session not found")),
-        ("gemini-3.8-live", (1011, "Internal error encountered.")),
-        ("gemini-3.1-flash-live-preview", (1007, "BidiGenerateContent session expired")),
-    ],
-    ids=["told in the instruction", "refused by 1011", "told in content"],
-)
-async def test_after_a_refused_handle_a_fresh_session_is_told_what_was_said(model: str, refusal: tuple[int, str]) -> None:
-    async with exchange(QUICK, model=model, reconnect_backoff_ms=50) as line_up:
-        line_up.standin.refuse_handles(*refusal)
+async def refused_call(model: str, code: int, reason: str) -> None:
+    """A call whose link breaks after two turns, and whose handle is refused then."""
+    async with exchange(QUICK, model=model, reconnect_backoff_ms=50, vad_silence_ms=300) as line_up:
+        line_up.standin.refuse_handles(code, reason)
+        words = voices.caller("number")[:14_000]
 
         async def script(line: Line) -> None:
             await line.wait_until_bot_speaks()
-            await line.wait_until_bot_quiet(300)
-            await line.speak(voices.caller("number"))
+            await line.wait_until_bot_quiet(200)
+            await line.speak(words)
             await line.wait_until_bot_speaks()
             [first] = line_up.standin.sessions
             await line_up.standin.wait_for(lambda: len(first.handles) >= 2, 20)  # the answer is over, too
-            await line.wait_until_bot_quiet(300)
+            await line.wait_until_bot_quiet(200)
             first.abort()
             await line_up.standin.wait_for(lambda: line_up.standin.sessions[-1].ready and not first.is_open, 20)
-            await line.speak(voices.caller("number"))
+            await line.speak(words)
             await line.wait_until_bot_speaks()
             await line.silence(300)
 
         report = await line_up.carrier.call(script)
-        [summary] = line_up.log("call.summary")
+    [summary] = line_up.log("call.summary")
     assert report.script_failure == ""
     refused, fresh = line_up.standin.sessions[1], line_up.standin.sessions[-1]
     assert refused.handle_offered is not None
-    assert (refused.close_code, fresh.handle_offered) == (refusal[0], None)
+    assert (refused.close_code, fresh.handle_offered) == (code, None)
     assert summary["outcome"] == "completed"
     assert fresh.turns, "the next turn was said"
     assert report.utterances[-1].latency_ms is not None, "and heard"
@@ -148,3 +143,10 @@ async def test_after_a_refused_handle_a_fresh_session_is_told_what_was_said(mode
     assert "I am the parrot" in told
     assert "you spoke for" in told
     assert all(message.body != line_up.settings.greeting for message in fresh.received), "nobody is greeted twice"
+
+
+async def test_after_a_refused_handle_a_fresh_session_is_told_what_was_said() -> None:
+    async with asyncio.TaskGroup() as calls:
+        calls.create_task(refused_call("gemini-3.8-live", 1008, "BidiGenerateContent session not found"))
+        calls.create_task(refused_call("gemini-3.8-live", 1011, "Internal error encountered."))
+        calls.create_task(refused_call("gemini-3.1-flash-live-preview", 1007, "BidiGenerateContent session expired"))

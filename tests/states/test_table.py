@@ -46,9 +46,8 @@ from callbot.messages import (
     TurnSpeaking,
     TurnStarted,
 )
-from callbot.states import TABLE, CallMachine, CallRecord, IllegalEventError, State, Step, Trigger
+from callbot.states import TABLE, CallMachine, CallRecord, IllegalEventError, State, Step, Trigger, common
 from callbot.states import closed as closed_state
-from callbot.states import common
 from callbot.states import connecting as connecting_state
 from callbot.states import draining as draining_state
 from callbot.states import reconnecting as reconnecting_state
@@ -61,65 +60,65 @@ ILLEGAL: Literal["illegal"] = "illegal"
 READY, LOST, MOVE = Trigger.READY, Trigger.LOST, Trigger.MOVE
 GIVE_UP, END, DRAINED = Trigger.GIVE_UP, Trigger.END, Trigger.DRAINED
 
-# A quiet call in each state, its session number `now`; `then` is a session that is over. In Draining the last words play.
+# A quiet call in each state, its session number n; t is a session that is over. In Draining the last words play.
 # fmt: off
 GRID: dict[str, tuple[Callable[[int, int], CallMessage], Answer, Answer, Answer, Answer, Answer]] = {
-    # event                                                                          connecting streaming reconnecting draining closed
+    # event                       connect. stream.  reconn.  drain.   closed
     "StreamStarted": (lambda now, then: STARTED,                                         ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, STAYS),
-    "SessionReady": (lambda now, then: SessionReady(now, Plan.NEW, 1, 0.0),              READY,   STAYS,   READY,   STAYS,   STAYS),
-    "SessionReady stale": (lambda now, then: SessionReady(then, Plan.NEW, 1, 0.0),       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "SessionLost": (lambda now, then: _lost(now, Decision.RESUME),                       STAYS,   LOST,    STAYS,   STAYS,   STAYS),
-    "SessionLost hopeless": (lambda now, then: _lost(now, Decision.GIVE_UP),             GIVE_UP, LOST,    GIVE_UP, STAYS,   STAYS),
-    "SessionLost stale": (lambda now, then: _lost(then, Decision.GIVE_UP),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "HandleRenewed": (lambda now, then: HandleRenewed(now, "h"),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "GoAway": (lambda now, then: GoAway(now, 50.0, 0.0),                                 STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
-    "GoAway stale": (lambda now, then: GoAway(then, 0.0, 0.0),                           STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnStarted": (lambda now, then: TurnStarted(7, 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnAudible": (lambda now, then: TurnAudible(7, 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnGenerated": (lambda now, then: TurnGenerated(7, audible=True, at_s=0.0),        STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnCompleted": (lambda now, then: TurnCompleted(7, True, "", 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnCompleted silent": (lambda now, then: TurnCompleted(0, False, "", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ModelInterrupted": (lambda now, then: ModelInterrupted(7, 0.0),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ModelUsage": (lambda now, then: ModelUsage(1, 1),                                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "Transcribed": (lambda now, then: Transcribed("caller", "hello", 0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ToolCalled": (lambda now, then: ToolCalled(now, "f1", "look_up", {}, 0.0),          STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ToolsCancelled": (lambda now, then: ToolsCancelled(now, ("f1",)),                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ToolFinished": (lambda now, then: ToolFinished(now, "f1", "end_call", {}, True, 0.0), STAYS, STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnSpeaking": (lambda now, then: TurnSpeaking(7, 0.0),                             STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnFirstHeard": (lambda now, then: TurnFirstHeard(7, 0.0),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TurnPlayed": (lambda now, then: TurnPlayed(7, 20, 20, False, 0.0),                  STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "PlayoutEmpty": (lambda now, then: PlayoutEmpty(0.0),                                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "PlayoutResumed": (lambda now, then: PlayoutResumed(7, 0.0),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "CallerSpoke": (lambda now, then: CallerSpoke(0.0),                                  STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "CallerPaused": (lambda now, then: CallerPaused(0.0, 900, 0.5),                      STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "CallerGone": (lambda now, then: CallerGone("stop", 0.0),                            END,     END,     END,     STAYS,   STAYS),
-    "CallerGone closed": (lambda now, then: CallerGone("closed", 0.0),                   END,     END,     END,     STAYS,   STAYS),
-    "KeyPressed": (lambda now, then: KeyPressed("5", 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "StreamFault": (lambda now, then: StreamFault("not_json"),                           STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "StreamSilent": (lambda now, then: StreamSilent(10.0, 0.0),                          END,     END,     END,     STAYS,   STAYS),
-    "ModelSilent": (lambda now, then: ModelSilent(now, 60.0, 0.0),                       STAYS,   LOST,    STAYS,   STAYS,   STAYS),
-    "ModelSilent stale": (lambda now, then: ModelSilent(then, 60.0, 0.0),                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "Beat": (lambda now, then: Beat(0.0),                                                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "DrainRequested": (lambda now, then: DrainRequested(0.0),                            END,     END,     END,     STAYS,   STAYS),
-    "TimerFired max_call": (lambda now, then: TimerFired("max_call", 0.0),               END,     END,     END,     STAYS,   STAYS),
-    "TimerFired idle": (lambda now, then: TimerFired("idle", 0.0),                       END,     END,     END,     STAYS,   STAYS),
-    "TimerFired goodbye": (lambda now, then: TimerFired("goodbye", 0.0),                 END,     END,     END,     STAYS,   STAYS),
-    "TimerFired keys": (lambda now, then: TimerFired("keys", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired unreachable": (lambda now, then: TimerFired("unreachable", 0.0),         GIVE_UP, STAYS,   GIVE_UP, STAYS,   STAYS),
-    "TimerFired comfort": (lambda now, then: TimerFired("comfort", 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired first_audio": (lambda now, then: TimerFired("first_audio", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired turn_gap": (lambda now, then: TimerFired("turn_gap", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired turn_complete": (lambda now, then: TimerFired("turn_complete", 0.0),     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired move": (lambda now, then: TimerFired("move", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired rotate": (lambda now, then: TimerFired("rotate", 0.0),                   STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
-    "TimerFired farewell": (lambda now, then: TimerFired("farewell", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired drain": (lambda now, then: TimerFired("drain", 0.0),                     STAYS,   STAYS,   STAYS,   DRAINED, STAYS),
-    "ChildExited twilio_io": (lambda now, then: _exit(Child.TWILIO_IO),                  END,     END,     END,     STAYS,   STAYS),
-    "ChildExited twilio_io crash": (lambda now, then: _crash(Child.TWILIO_IO),           END,     END,     END,     STAYS,   STAYS),
-    "ChildExited transcoder": (lambda now, then: _crash(Child.TRANSCODER),               END,     END,     END,     STAYS,   STAYS),
-    "ChildExited heartbeat": (lambda now, then: _crash(Child.HEARTBEAT),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "ChildExited session": (lambda now, then: _crash(Child.GEMINI_SESSION, now),         STAYS,   LOST,    STAYS,   STAYS,   STAYS),
-    "ChildExited session stale": (lambda now, then: _exit(Child.GEMINI_SESSION, then),   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "SessionReady": (lambda n, t: SessionReady(n, Plan.NEW, 1, 0.0),                READY,   STAYS,   READY,   STAYS,   STAYS),
+    "SessionReady stale": (lambda n, t: SessionReady(t, Plan.NEW, 1, 0.0),          STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "SessionLost": (lambda n, t: _lost(n, Decision.RESUME),                         STAYS,   LOST,    STAYS,   STAYS,   STAYS),
+    "SessionLost hopeless": (lambda n, t: _lost(n, Decision.GIVE_UP),               GIVE_UP, LOST,    GIVE_UP, STAYS,   STAYS),
+    "SessionLost stale": (lambda n, t: _lost(t, Decision.GIVE_UP),                  STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "HandleRenewed": (lambda n, t: HandleRenewed(n, "h"),                           STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "GoAway": (lambda n, t: GoAway(n, 50.0, 0.0),                                   STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
+    "GoAway stale": (lambda n, t: GoAway(t, 0.0, 0.0),                              STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnStarted": (lambda n, t: TurnStarted(7, 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnAudible": (lambda n, t: TurnAudible(7, 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnGenerated": (lambda n, t: TurnGenerated(7, audible=True, at_s=0.0),        STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnCompleted": (lambda n, t: TurnCompleted(7, True, "", 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnCompleted silent": (lambda n, t: TurnCompleted(0, False, "", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ModelInterrupted": (lambda n, t: ModelInterrupted(7, 0.0),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ModelUsage": (lambda n, t: ModelUsage(1, 1),                                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "Transcribed": (lambda n, t: Transcribed("caller", "hello", 0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ToolCalled": (lambda n, t: ToolCalled(n, "f1", "look_up", {}, 0.0),            STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ToolsCancelled": (lambda n, t: ToolsCancelled(n, ("f1",)),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ToolFinished": (lambda n, t: ToolFinished(n, "f1", "end_call", {}, True, 0.0), STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnSpeaking": (lambda n, t: TurnSpeaking(7, 0.0),                             STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnFirstHeard": (lambda n, t: TurnFirstHeard(7, 0.0),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TurnPlayed": (lambda n, t: TurnPlayed(7, 20, 20, False, 0.0),                  STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "PlayoutEmpty": (lambda n, t: PlayoutEmpty(0.0),                                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "PlayoutResumed": (lambda n, t: PlayoutResumed(7, 0.0),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "CallerSpoke": (lambda n, t: CallerSpoke(0.0),                                  STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "CallerPaused": (lambda n, t: CallerPaused(0.0, 900, 0.5),                      STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "CallerGone": (lambda n, t: CallerGone("stop", 0.0),                            END,     END,     END,     STAYS,   STAYS),
+    "CallerGone closed": (lambda n, t: CallerGone("closed", 0.0),                   END,     END,     END,     STAYS,   STAYS),
+    "KeyPressed": (lambda n, t: KeyPressed("5", 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "StreamFault": (lambda n, t: StreamFault("not_json"),                           STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "StreamSilent": (lambda n, t: StreamSilent(10.0, 0.0),                          END,     END,     END,     STAYS,   STAYS),
+    "ModelSilent": (lambda n, t: ModelSilent(n, 60.0, 0.0),                         STAYS,   LOST,    STAYS,   STAYS,   STAYS),
+    "ModelSilent stale": (lambda n, t: ModelSilent(t, 60.0, 0.0),                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "Beat": (lambda n, t: Beat(0.0),                                                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "DrainRequested": (lambda n, t: DrainRequested(0.0),                            END,     END,     END,     STAYS,   STAYS),
+    "TimerFired max_call": (lambda n, t: TimerFired("max_call", 0.0),               END,     END,     END,     STAYS,   STAYS),
+    "TimerFired idle": (lambda n, t: TimerFired("idle", 0.0),                       END,     END,     END,     STAYS,   STAYS),
+    "TimerFired goodbye": (lambda n, t: TimerFired("goodbye", 0.0),                 END,     END,     END,     STAYS,   STAYS),
+    "TimerFired keys": (lambda n, t: TimerFired("keys", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired unreachable": (lambda n, t: TimerFired("unreachable", 0.0),         GIVE_UP, STAYS,   GIVE_UP, STAYS,   STAYS),
+    "TimerFired comfort": (lambda n, t: TimerFired("comfort", 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired first_audio": (lambda n, t: TimerFired("first_audio", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired turn_gap": (lambda n, t: TimerFired("turn_gap", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired turn_complete": (lambda n, t: TimerFired("turn_complete", 0.0),     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired move": (lambda n, t: TimerFired("move", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired rotate": (lambda n, t: TimerFired("rotate", 0.0),                   STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
+    "TimerFired farewell": (lambda n, t: TimerFired("farewell", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired drain": (lambda n, t: TimerFired("drain", 0.0),                     STAYS,   STAYS,   STAYS,   DRAINED, STAYS),
+    "ChildExited twilio_io": (lambda n, t: _exit(Child.TWILIO_IO),                  END,     END,     END,     STAYS,   STAYS),
+    "ChildExited twilio_io crash": (lambda n, t: _crash(Child.TWILIO_IO),           END,     END,     END,     STAYS,   STAYS),
+    "ChildExited transcoder": (lambda n, t: _crash(Child.TRANSCODER),               END,     END,     END,     STAYS,   STAYS),
+    "ChildExited heartbeat": (lambda n, t: _crash(Child.HEARTBEAT),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "ChildExited session": (lambda n, t: _crash(Child.GEMINI_SESSION, n),           STAYS,   LOST,    STAYS,   STAYS,   STAYS),
+    "ChildExited session stale": (lambda n, t: _exit(Child.GEMINI_SESSION, t),      STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
 }
 # fmt: on
 
@@ -213,15 +212,11 @@ def test_the_grid_knows_every_event_class() -> None:
 
 @pytest.mark.parametrize("name", list(GRID))
 def test_each_row_is_about_the_event_it_is_named_for(name: str) -> None:
-    assert type(GRID[name][0](2, 1)).__name__ == name.split()[0]
+    assert type(GRID[name][0](2, 1)).__name__ == name.split(maxsplit=1)[0]
 
 
 def test_the_grid_knows_every_timer() -> None:
-    names = {
-        value
-        for name, value in vars(common).items()
-        if name.isupper() and isinstance(value, str)
-    }
+    names = {value for name, value in vars(common).items() if name.isupper() and isinstance(value, str)}
     assert names == {name.split()[1] for name in GRID if name.startswith("TimerFired")}
 
 

@@ -1,0 +1,316 @@
+"""The journal: each line when it is due, with its fields; one summary; secrets and words kept out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from whole_call import LogLines
+
+from callbot.actors.journal import CallMetrics, Journal
+from callbot.actors.lane import UplinkLane
+from callbot.actors.signs import LifeSigns
+from callbot.effects import Moved, Note, OpenSession, Report, StartTimer
+from callbot.messages import (
+    Beat,
+    CallerPaused,
+    Child,
+    Decision,
+    GoAway,
+    HandleRenewed,
+    KeyPressed,
+    ModelInterrupted,
+    ModelUsage,
+    Plan,
+    SessionLost,
+    SessionReady,
+    StreamFault,
+    StreamStarted,
+    ToolCalled,
+    Transcribed,
+    TurnFirstHeard,
+    TurnPlayed,
+    TurnSpeaking,
+    TurnStarted,
+)
+
+
+class Counted(CallMetrics):
+    """Metrics that keep what they were told."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def call_started(self) -> None:
+        self.calls.append(("call_started",))
+
+    def call_ended(self, outcome: str, duration_s: float) -> None:
+        self.calls.append(("call_ended", outcome, duration_s))
+
+    def turn_heard(self, latency_s: float | None) -> None:
+        self.calls.append(("turn_heard", latency_s))
+
+    def barge_in(self) -> None:
+        self.calls.append(("barge_in",))
+
+    def session_opened(self, plan: str, setup_s: float) -> None:
+        self.calls.append(("session_opened", plan, setup_s))
+
+    def session_lost(self, cause: str) -> None:
+        self.calls.append(("session_lost", cause))
+
+    def recovered(self, after_s: float) -> None:
+        self.calls.append(("recovered", after_s))
+
+    def stream_fault(self, fault: str) -> None:
+        self.calls.append(("stream_fault", fault))
+
+    def tokens_used(self, prompt: int, response: int) -> None:
+        self.calls.append(("tokens_used", prompt, response))
+
+    def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
+        self.calls.append(("audio", frames_in, frames_out, dropped_ms))
+
+
+class Desk:
+    """A journal with a clock to set; the call began at 100 s."""
+
+    def __init__(self, *, log_transcripts: bool = False, redact: Callable[[str], str] = lambda text: text) -> None:
+        self.now_s = 100.0
+        self.log = LogLines()
+        self.metrics = Counted()
+        self.signs = LifeSigns()
+        self.lane = UplinkLane(cap_s=1.0)
+        self.journal = Journal(
+            log=self.log.bind(call_sid="CA1", stream_sid="MZ1"),
+            metrics=self.metrics,
+            signs=self.signs,
+            lane=self.lane,
+            clock=lambda: self.now_s,
+            began_s=100.0,
+            log_transcripts=log_transcripts,
+            redact=redact,
+            context={"model": "m", "backend": "gemini"},
+        )
+
+    def last(self) -> tuple[str, str, dict[str, Any]]:
+        level, event, fields = self.log.lines[-1]
+        fields = {name: value for name, value in fields.items() if name not in {"call_sid", "stream_sid", "state", "t_ms"}}
+        return level, event, fields
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", attempt=2, parameters={"secret": "x"})
+
+
+@pytest.mark.parametrize(
+    ("message", "level", "event", "fields"),
+    [
+        (STARTED, "info", "call.started", {"caller": "***5310", "stream_attempt": 2, "model": "m", "backend": "gemini"}),
+        (SessionReady(1, Plan.NEW, 310, 100.5), "info", "session.ready", {"attempt": 1, "plan": "new", "setup_ms": 310}),
+        (GoAway(1, 9.5, 101.0), "info", "session.go_away", {"time_left_s": 9.5}),
+        (TurnStarted(4, 101.0), "info", "turn.started", {"turn": 4}),
+        (TurnSpeaking(4, 101.0), "info", "turn.speaking", {"turn": 4, "latency_ms": None}),
+        (TurnFirstHeard(4, 101.0), "info", "turn.heard", {"turn": 4, "latency_ms": None}),
+        (CallerPaused(101.0, 900, 101.5), "info", "caller.speech", {"speech_ms": 900}),
+        (KeyPressed("7", 101.0), "info", "caller.dtmf", {"digit": "*"}),
+        (ToolCalled(1, "f1", "look_up", {"card": "4111"}, 101.0), "info", "tool.called", {"tool": "look_up"}),
+        (StreamFault("not_json"), "warning", "stream.fault", {"fault": "not_json"}),
+        (
+            TurnPlayed(4, 800, 800, cleared=False, at_s=102.0),
+            "info",
+            "turn.ended",
+            {"turn": 4, "audio_ms": 800, "heard_ms": 800, "interrupted": False},
+        ),
+        (
+            SessionLost(1, Decision.RESUME, "close_1011_internal", 1011, "Internal", 102.0),
+            "warning",
+            "session.lost",
+            {"attempt": 1, "cause": "close_1011_internal", "code": 1011, "decision": "resume", "detail": "Internal"},
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, str | dict) else None,
+)
+def test_each_message_has_its_line(desk: Desk, message: Any, level: str, event: str, fields: dict[str, Any]) -> None:
+    desk.journal.seen(message)
+    assert desk.last() == (level, event, fields)
+
+
+@pytest.mark.parametrize("message", [HandleRenewed(1, "secret"), ModelUsage(1, 2), Transcribed("bot", "hello", 1)])
+def test_what_nobody_should_read_has_no_line(desk: Desk, message: Any) -> None:
+    desk.journal.seen(message)
+    assert desk.log.lines == []
+
+
+def test_every_line_names_the_call_its_state_and_its_time(desk: Desk) -> None:
+    desk.now_s = 101.25
+    desk.journal.done(Moved("connecting", "streaming", "session_ready"))
+    desk.now_s = 102.0
+    desk.journal.seen(TurnStarted(1, 102.0))
+    moved, started = desk.log.lines
+    assert moved == (
+        "info",
+        "call.state",
+        {
+            "call_sid": "CA1",
+            "stream_sid": "MZ1",
+            "state": "streaming",
+            "t_ms": 1250,
+            "from": "connecting",
+            "to": "streaming",
+            "reason": "session_ready",
+            "after_ms": 1250,
+        },
+    )
+    assert started[2] == {"call_sid": "CA1", "stream_sid": "MZ1", "state": "streaming", "t_ms": 2000, "turn": 1}
+
+
+def test_words_are_written_only_when_asked_for_and_masked() -> None:
+    desk = Desk(log_transcripts=True, redact=lambda text: text.replace("4111", "****"))
+    desk.journal.seen(Transcribed("caller", "my card is 4111", 0))
+    assert desk.last() == ("info", "transcript", {"role": "caller", "text": "my card is ****"})
+    desk.journal.seen(KeyPressed("7", 101.0))
+    assert desk.last()[2] == {"digit": "7"}
+
+
+def test_latency_is_from_the_callers_last_sound_to_what_twilio_plays(desk: Desk) -> None:
+    desk.journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+    desk.journal.seen(TurnSpeaking(1, 110.75))
+    assert desk.last()[2] == {"turn": 1, "latency_ms": 750}
+    desk.journal.seen(TurnFirstHeard(1, 110.875))
+    assert desk.last()[2] == {"turn": 1, "latency_ms": 875}
+    assert ("turn_heard", 0.875) in desk.metrics.calls
+    desk.journal.seen(TurnFirstHeard(2, 112.0))  # nobody had asked for this one
+    assert desk.last()[2] == {"turn": 2, "latency_ms": None}
+
+
+@pytest.mark.parametrize("heard_s", [109.0, 141.0])
+def test_what_cannot_be_an_answer_has_no_latency(desk: Desk, heard_s: float) -> None:
+    desk.journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+    desk.journal.seen(TurnFirstHeard(1, heard_s))
+    assert desk.last()[2]["latency_ms"] is None
+
+
+def test_a_barge_in_is_a_turn_that_was_interrupted_and_cleared(desk: Desk) -> None:
+    desk.journal.seen(ModelInterrupted(3, 110.0))
+    desk.journal.seen(TurnPlayed(3, 6000, 500, cleared=True, at_s=110.0))
+    assert [(event, fields) for _, event, fields in (desk.log.lines[0], desk.last())] == [
+        ("barge_in", {"call_sid": "CA1", "stream_sid": "MZ1", "state": "connecting", "t_ms": 0, "turn": 3, "unheard_ms": 5500}),
+        ("turn.ended", {"turn": 3, "audio_ms": 6000, "heard_ms": 500, "interrupted": True}),
+    ]
+    desk.journal.seen(TurnPlayed(4, 300, 300, cleared=False, at_s=112.0))
+    desk.journal.seen(ModelInterrupted(4, 113.0))
+    assert desk.metrics.calls.count(("barge_in",)) == 1
+
+
+def test_a_fault_is_one_line_a_kind_and_counted_each_time(desk: Desk) -> None:
+    for kind in ("not_json", "binary", "not_json", "not_json"):
+        desk.journal.seen(StreamFault(kind))
+    assert [fields["fault"] for _, _, fields in desk.log.lines] == ["not_json", "binary"]
+    desk.journal.summary("completed", "x")
+    assert desk.last()[2]["faults"] == {"not_json": 3, "binary": 1}
+
+
+def test_a_session_that_was_closed_by_us_at_the_end_is_no_loss(desk: Desk) -> None:
+    desk.journal.done(Moved("streaming", "draining", "caller_hung_up"))
+    desk.journal.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
+    assert desk.last() == ("info", "session.closed", {"attempt": 1})
+    desk.journal.summary("completed", "x")
+    assert desk.last()[2]["sessions_lost"] == 0
+
+
+def test_a_recovery_is_timed_from_the_first_loss_to_the_next_ready(desk: Desk) -> None:
+    journal = desk.journal
+    journal.done(Moved("connecting", "streaming", "session_ready"))
+    journal.seen(SessionLost(1, Decision.RESUME, "close_1006_link_lost", 1006, "", 110.0))
+    journal.done(Moved("streaming", "reconnecting", "close_1006_link_lost"))
+    journal.seen(SessionLost(2, Decision.WAIT, "http_503", 503, "", 110.5))
+    journal.seen(SessionReady(3, Plan.RESUME, 300, 111.25))
+    assert ("recovered", 1.25) in desk.metrics.calls
+    journal.summary("completed", "x")
+    summary = desk.last()[2]
+    assert (summary["sessions_lost"], summary["reconnects"], summary["recovery_max_ms"]) == (2, 1, 1250)
+
+
+def test_a_move_is_a_loss_that_is_no_warning(desk: Desk) -> None:
+    desk.journal.done(Moved("streaming", "reconnecting", "go_away"))
+    desk.journal.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
+    assert desk.last()[:2] == ("info", "session.lost")
+
+
+def test_effects_that_are_lines_are_written_and_others_are_not(desk: Desk) -> None:
+    desk.journal.done(OpenSession(2, Plan.RESUME, 0, 5, 0.25, "secret"))
+    assert desk.last() == ("info", "session.opening", {"attempt": 2, "plan": "resume", "after_ms": 250})
+    desk.journal.done(Note("tool.cancelled", (("tool", "x"),)))
+    assert desk.last() == ("info", "tool.cancelled", {"tool": "x"})
+    before = len(desk.log.lines)
+    desk.journal.done(StartTimer("idle", 1.0))
+    assert len(desk.log.lines) == before
+
+
+def test_a_crash_names_the_child_and_the_error(desk: Desk) -> None:
+    error = ValueError("x" * 500)
+    desk.journal.child_crashed(Child.TRANSCODER, error)
+    level, event, fields = desk.last()
+    assert (level, event, fields["child"], fields["exc_info"]) == ("error", "child.crashed", "transcoder", error)
+    assert len(fields["error"]) == 200
+
+
+def test_the_progress_line_counts_what_passed(desk: Desk) -> None:
+    desk.signs.frames_in, desk.signs.frames_out, desk.signs.uplink_ms = 50, 40, 980
+    desk.lane.push(bytes(640 * 3))
+    desk.journal.seen(Beat(110.0))
+    assert desk.last() == (
+        "info",
+        "call.progress",
+        {
+            "frames_in": 50,
+            "frames_out": 40,
+            "uplink_ms": 980,
+            "backlog_ms": 60,
+            "caller_dropped_ms": 0,
+            "caller_gap_ms": 0,
+            "turns": 0,
+            "barge_ins": 0,
+            "sessions_lost": 0,
+            "faults": 0,
+        },
+    )
+
+
+def test_the_summary_is_written_once_and_adds_everything_up(desk: Desk) -> None:
+    journal = desk.journal
+    journal.seen(STARTED)
+    for latency_s in (0.5, 0.75, 1.0, 1.25):
+        journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+        journal.seen(TurnFirstHeard(1, 110.0 + latency_s))
+    journal.seen(ModelUsage(10, 20))
+    journal.seen(ModelUsage(1, 2))
+    journal.seen(ToolCalled(1, "f1", "x", {}, 1.0))
+    desk.now_s = 101.0
+    journal.done(Moved("connecting", "streaming", "session_ready"))
+    desk.now_s = 104.0
+    journal.done(Moved("streaming", "reconnecting", "x"))
+    desk.now_s = 104.5
+    journal.done(Moved("reconnecting", "streaming", "session_ready"))
+    desk.now_s = 106.0
+    journal.done(Report("completed", "caller_hung_up"))
+    _, event, summary = desk.last()
+    assert event == "call.summary"
+    assert (summary["outcome"], summary["reason"], summary["duration_ms"]) == ("completed", "caller_hung_up", 6000)
+    assert summary["states"] == {"connecting": 1000, "streaming": 4500, "reconnecting": 500}
+    assert (summary["latency_p50_ms"], summary["latency_p95_ms"]) == (750, 1250)
+    assert (summary["prompt_tokens"], summary["response_tokens"], summary["tools"]) == (11, 22, 1)
+    lines = len(desk.log.lines)
+    journal.summary("failed", "cancelled")
+    assert len(desk.log.lines) == lines
+    assert desk.metrics.calls.count(("call_ended", "completed", 6.0)) == 1
+
+
+def test_a_call_without_an_answer_has_no_latency(desk: Desk) -> None:
+    desk.journal.summary("completed", "x")
+    summary = desk.last()[2]
+    assert (summary["latency_p50_ms"], summary["latency_p95_ms"], summary["recovery_max_ms"]) == (None, None, None)
