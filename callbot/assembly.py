@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from callbot.actors.call import call_factory
 from callbot.actors.services import CallServices
 from callbot.gemini.connector import Connector
+from callbot.gemini.prewarm import Prewarmer
 from callbot.server.serve import Shutdown, open_listener, serve
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
@@ -35,16 +36,6 @@ async def serve_calls(
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     connector = Connector(settings, toolbox.tools)
-    services = CallServices(
-        settings=settings,
-        connector=connector,
-        record_ending=store.record_ending,
-        log=structlog.get_logger(),
-        clock=clock,
-        toolbox=toolbox,
-        redact=redact,
-        metrics=metrics,
-    )
 
     def begin(port: int) -> None:
         connector.warm()
@@ -52,6 +43,24 @@ async def serve_calls(
             on_started(port)
 
     async with asyncio.TaskGroup() as beside:
+        prewarmer = Prewarmer(
+            connector,
+            beside,
+            keep_s=settings.prewarm_s,
+            max_waiting=settings.max_prewarmed if settings.prewarm else 0,
+            log=structlog.get_logger(),
+        )
+        services = CallServices(
+            settings=settings,
+            connector=connector,
+            record_ending=store.record_ending,
+            log=structlog.get_logger(),
+            clock=clock,
+            toolbox=toolbox,
+            redact=redact,
+            metrics=metrics,
+            prewarmed=prewarmer,
+        )
         lag = beside.create_task(watch_loop_lag(metrics), name="loop_lag")
         await serve(
             settings,
@@ -59,9 +68,11 @@ async def serve_calls(
             store=store,
             metrics_registry=registry,
             listener=listener,
+            on_webhook=prewarmer.prepare,
             on_started=begin,
             shutdown=shutdown,
         )
+        prewarmer.stop()
         lag.cancel()
 
 

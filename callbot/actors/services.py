@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from callbot.actors.heartbeat import Patience
 from callbot.actors.journal import CallMetrics
@@ -13,6 +13,9 @@ from callbot.gemini.session_config import SessionOrder
 from callbot.settings import Settings
 from callbot.states import Limits
 from callbot.tools import Toolbox
+
+# An answer to a few written words is there sooner than one to speech, or not at all.
+_NUDGE_S: Final = 4.0
 
 
 class ModelConnector(Protocol):
@@ -65,6 +68,7 @@ def limits_from(settings: Settings, models: int) -> Limits:
         backoff_max_s=settings.reconnect_backoff_max_ms / 1000,
         comfort_after_s=settings.comfort_after_s,
         first_audio_s=settings.first_audio_s,
+        nudge_s=min(_NUDGE_S, settings.first_audio_s),
         turn_gap_s=settings.turn_gap_s,
         turn_complete_s=settings.turn_complete_s,
         max_session_s=settings.max_session_s,

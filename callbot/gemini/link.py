@@ -14,6 +14,7 @@ from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection
+from websockets.protocol import State
 
 from callbot.gemini.failures import SetupRefusedError
 from callbot.gemini.sdk_messages import model_message
@@ -25,6 +26,11 @@ AUDIO_MIME: Final = "audio/pcm;rate=16000"
 
 class ModelLink(Protocol):
     """One open session's socket. Sends raise what `failures.classify` judges when the link is gone."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the socket was still open when it was last heard of."""
+        ...
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send s16le, 16 kHz, mono."""
@@ -81,6 +87,10 @@ class _Link:
         self._session = session
         # The SDK has no public door to its socket; pings, direct messages and a bounded close need it.
         self._socket: ClientConnection = session._ws  # noqa: SLF001
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket.state is State.OPEN
 
     async def ping(self) -> asyncio.Future[float]:
         pong = await self._socket.ping()

@@ -49,6 +49,7 @@ class TurnBook:
         self._newest = first_turn - 1
         self._audible = False
         self._generated = False
+        self._generated_s = 0.0
         self._late_until_s: float | None = None  # set by an interruption: what comes before is of the old turn
         self._interrupted = False  # the turnComplete that follows `interrupted` ends nothing
 
@@ -97,6 +98,8 @@ class TurnBook:
             return
         self._late_until_s = None
         self._interrupted = False
+        if self._generated and now_s > self._generated_s + _LATE_CHUNKS_S:
+            self._turn = 0  # its turnComplete never came: this is the next one
         if self._turn == 0:
             self._turn = self._newest = self._next_turn
             self._next_turn += 1
@@ -111,7 +114,7 @@ class TurnBook:
 
     def _generate(self, now_s: float, events: list[TurnEvent]) -> None:
         if self._turn and not self._generated:
-            self._generated = True
+            self._generated, self._generated_s = True, now_s
             events.append(ModelAudioEnded(self._turn))
             events.append(TurnGenerated(self._turn, self._audible, now_s))
 

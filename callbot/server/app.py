@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from werkzeug.exceptions import HTTPException
 
 from callbot.server import twiml
-from callbot.server.connection import DirectConnection, MediaWebsocket, refuse_compression
+from callbot.server.connection import DirectConnection, MediaWebsocket
 from callbot.server.refusals import RefusalKind
 from callbot.server.services import ServerServices
 from callbot.server.stream import carry_stream
@@ -49,8 +49,6 @@ class CallbotApp(Quart):
         """A target that is no path, such as `*` or a bare query, is an unknown path; Quart would fail on it."""
         if scope["type"] in {"http", "websocket"} and not str(cast("dict[str, Any]", scope)["path"]).startswith("/"):
             scope = cast("Scope", {**scope, "path": "/-"})
-        if scope["type"] == "websocket":
-            refuse_compression(send)
         await super().asgi_app(scope, receive, send)
 
     def log_exception(

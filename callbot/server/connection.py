@@ -9,26 +9,53 @@ catch `MediaDisconnected`. Two private helpers of Quart 0.23 are used; the tests
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from typing import Any, cast
 
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WebsocketBuffer, WSStream
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart.asgi import ASGIWebsocketConnection, _convert_os_error
 from quart.wrappers import Websocket
 from quart.wrappers.base import ClientDisconnectedError
+from wsproto.events import Message
 
 READ_OUT_S = 0.5  # a peer that is well answers a close within a round trip
 DISCARD_S = 1.0  # more than Hypercorn needs to finish the 64 KiB that it is reading when the socket closes
 SETTLED_S = 0.1  # after the disconnect only what is left of those 64 KiB can come, without a pause
 
 
-def refuse_compression(send: ASGISendCallable) -> None:
-    """Take the offer of permessage-deflate out of a handshake that has not been answered.
+class CutOffBuffer(WebsocketBuffer):
+    """Hypercorn's half-received message. Its own goes on growing after it has found the message too large and said so."""
 
-    Hypercorn accepts it whenever it is offered (pgjones/hypercorn#307) and inflates a whole read before it looks at the
-    size: 64 KiB become 66 MiB. Twilio does not offer it.
+    def __init__(self, max_length: int, on_cut_off: Callable[[], None]) -> None:
+        super().__init__(max_length)
+        self._on_cut_off = on_cut_off
+        self._cut_off = False
+
+    def extend(self, event: Message[Any]) -> None:
+        """Add what came; raises `FrameTooLargeError` for what is too much, and keeps none of it."""
+        if self._cut_off:
+            raise FrameTooLargeError
+        try:
+            super().extend(event)
+        except FrameTooLargeError:
+            self._cut_off = True
+            self.value = None
+            self._on_cut_off()
+            raise
+
+
+def harden(send: ASGISendCallable, on_cut_off: Callable[[], None]) -> None:
+    """Close two doors of Hypercorn 0.18 for a connection whose handshake has not been answered.
+
+    permessage-deflate is accepted whenever it is offered (pgjones/hypercorn#307), and a whole read is inflated before its
+    size is looked at: 64 KiB become 66 MiB. Twilio does not offer it, so the offer is taken out. And a message that never
+    ends is dropped at its limit. `send` is a method of Hypercorn's stream; of any other server's it is left alone.
     """
-    handshake = getattr(getattr(send, "__self__", None), "handshake", None)  # of Hypercorn's WSStream, whose method this is
-    if handshake is not None:
-        handshake.extensions = None
+    stream = getattr(send, "__self__", None)
+    if isinstance(stream, WSStream):
+        stream.handshake.extensions = None
+        stream.buffer = CutOffBuffer(stream.buffer.max_length, on_cut_off)
 
 
 class MediaDisconnected(ClientDisconnectedError):
@@ -68,6 +95,13 @@ class DirectBuffer:
 class MediaWebsocket(Websocket):
     """Quart's WebSocket without what it does for each message: a yield, new headers, another accept, a signal."""
 
+    on_cut_off: Callable[[], None] | None = None
+
+    def tell_cut_off(self) -> None:
+        """A message was too large to be received to its end; nothing comes after it."""
+        if self.on_cut_off is not None:
+            self.on_cut_off()
+
     async def receive(self) -> str | bytes:
         """The next message. The route has accepted before."""
         return await self.buffer.get()
@@ -84,8 +118,9 @@ class DirectConnection(ASGIWebsocketConnection):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Run the route, then read what the peer still sends."""
-        send = _convert_os_error(send)
-        websocket = self._create_websocket_from_scope(send)
+        hypercorns, send = send, _convert_os_error(send)
+        websocket = cast("MediaWebsocket", self._create_websocket_from_scope(send))
+        harden(hypercorns, websocket.tell_cut_off)
         buffer = DirectBuffer(receive)
         websocket.buffer = buffer  # type: ignore[assignment]
         try:

@@ -94,6 +94,12 @@ class QuartStreamSocket:
         if self._reading is not None:
             self._reading.reschedule(asyncio.get_running_loop().time())
 
+    def cut_off(self) -> None:
+        """The server has cut a message off that would not end, and has closed with 1009."""
+        if not self._gone:
+            self._on_refused("oversize")
+            self.cut()
+
     async def _refuse(self, reason: str, code: int) -> None:
         self._on_refused(reason)
         await self.close(code, reason)

@@ -37,6 +37,7 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
         on_refused=note_limit,
         clock=services.clock,
     )
+    websocket.on_cut_off = socket.cut_off
     try:
         with services.registry.waiting():
             await websocket.accept()

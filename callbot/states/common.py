@@ -132,7 +132,7 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
         case PlayoutResumed():
             return Step(record.but(unheard=True))
         case TurnStarted(turn=turn):
-            return Step(record.but(turn=turn, generating=True))
+            return Step(record.but(turn=turn, generating=True, audible=False))
         case TurnGenerated() | TurnCompleted():
             return Step(record.but(generating=False))
         case ModelInterrupted(turn=turn):

@@ -49,6 +49,7 @@ class Limits:
     max_tries: int = 12  # sessions that die without a sign of life; the budget in seconds is usually spent before
     comfort_after_s: float = 3.0
     first_audio_s: float = 7.0
+    nudge_s: float = 4.0  # so long a nudge is waited for
     resume_nudge_s: float = 1.5  # an answer was due when the session was lost: the new one is asked this soon
     turn_gap_s: float = 4.0
     turn_complete_s: float = 30.0
@@ -95,6 +96,8 @@ class CallRecord:
     talked: bool = False
     turn: int = 0
     generating: bool = False
+    audible: bool = False  # the newest turn has been, so far
+    audible_s: float = 0.0  # when that became certain
     unheard: bool = False
     caller_speaking: bool = False
     answer_due: bool = False

@@ -116,9 +116,11 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
     limits = record.limits
     match event:
         case TurnStarted(turn=turn):
-            return Step(record.but(turn=turn, generating=True), (StopTimer(common.TURN_COMPLETE),))
-        case TurnAudible():
+            return Step(record.but(turn=turn, generating=True, audible=False), (StopTimer(common.TURN_COMPLETE),))
+        case TurnAudible(at_s=at_s):
             record = record.but(
+                audible=True,
+                audible_s=at_s,
                 answer_due=False,
                 greeted=True,
                 talked=True,
@@ -133,8 +135,11 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
         case TurnSpeaking():
             return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s),))
         case PlayoutResumed():
-            record, stopped = common.sound_came(record.but(unheard=True))
-            return Step(record, (StopTimer(common.TURN_GAP), *stopped))
+            if not record.audible:
+                return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
+            # An answer, too, where the service did not say that the turn before had ended: no new turn begins then.
+            record, stopped = common.sound_came(record.but(unheard=True, answer_due=False))
+            return Step(record, (StopTimer(common.TURN_GAP), StopTimer(common.FIRST_AUDIO), *stopped))
         case PlayoutEmpty():
             if not (record.generating and record.unheard):  # a comfort sound's end is no gap's beginning
                 return Step(record.but(unheard=False))
@@ -162,6 +167,8 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
             return Step(record, (*dropped, *waiting))
         case TimerFired(name=common.TURN_GAP) if record.generating and not record.unheard:
+            if record.caller_speaking:  # whose pause will make an answer due
+                return Step(record.but(generating=False))
             return _silent(record.but(generating=False, answer_due=True), "turn_gap")
         case TimerFired(name=common.TURN_COMPLETE):
             return Step(record.but(generating=False))
@@ -176,9 +183,11 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
         case CallerSpoke():
             record, stopped = common.sound_came(record.but(caller_speaking=True))
             return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped, StartTimer(common.IDLE, limits.caller_silence_s)))
-        case CallerPaused(speech_ms=speech_ms):
+        case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
             record = record.but(caller_speaking=False)
-            if record.generating or record.unheard or (speech_ms < _WORD_MS and not record.answer_due):
+            spoken_over = record.audible and (record.generating or record.unheard)
+            answered = record.audible_s >= ended_s  # the service heard the pause sooner than we did
+            if spoken_over or answered or (speech_ms < _WORD_MS and not record.answer_due):
                 return Step(record)
             return Step(*_expect(record.but(answer_due=True), limits.first_audio_s))
         case KeyPressed(digit=digit):
@@ -229,7 +238,7 @@ def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -
     limits = record.limits
     if not record.nudged:
         nudge = limits.resume_nudge if record.attempt > 1 else limits.nudge
-        record, waiting = _expect(record.but(nudged=True), limits.first_audio_s)
+        record, waiting = _expect(record.but(nudged=True), limits.nudge_s)
         return Step(record, (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *waiting))
     if record.silent_moves >= limits.max_silent_moves:
         given_up = common.give_up(record, reason)

@@ -139,7 +139,7 @@ def summarise(console: Console, events: Iterable[Event], files: Files) -> None:
     for name, loudness in (("caller (left)", files.caller), ("heard (right)", files.heard)):
         level = "silent" if loudness.level_dbfs <= SILENT_DB else f"{loudness.level_dbfs:.1f} dBFS"
         table.add_row(name, f"{loudness.speech_s:.1f} s", level)
-    console.print(Padding(table, (0, 0, 0, 2)))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
     console.print()
     console.print(Text("Files", style="bold"))
     for path, what in ((files.wav, "listen to it"), (files.picture, "look at it"), (files.log, "callbot logs shows it again")):

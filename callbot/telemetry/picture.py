@@ -17,7 +17,7 @@ from callbot.telemetry.timeline import Call
 
 _WIDTH, _LEFT, _RIGHT = 1240, 84, 24
 _PLOT: Final = _WIDTH - _LEFT - _RIGHT
-_LABELS_Y: Final = (92, 109)  # baselines of the labels above the states
+_LABELS_Y: Final = (109, 92)  # baselines of the labels above the states, the nearest first
 _STATES_Y, _STATES_HEIGHT = 118, 24
 _CALLER_Y, _HEARD_Y = 212, 352  # the middles of the two lanes
 _HALF: Final = 54  # half a lane's height
@@ -41,17 +41,17 @@ text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neu
 .caller { fill: #2f73d8 } .caller-peak { fill: #2f73d8; fill-opacity: .38 }
 .heard { fill: #0f8f83 } .heard-peak { fill: #0f8f83; fill-opacity: .38 }
 .connecting { fill: #e0a526 } .streaming { fill: #3fa96b } .reconnecting { fill: #dc5b4b } .draining { fill: #7d88ad }
-.closed, .other { fill: #a7afbb } .on-state { fill: #ffffff; font-weight: 600 }
-.turn { stroke: #0f8f83; stroke-width: 1.5; fill: none } .unheard { stroke: #c2257e; stroke-width: 1.5; stroke-dasharray: 3 3 }
+.other { fill: #a7afbb } .on-state { fill: #ffffff; font-weight: 600 }
+.turn { stroke: #0f8f83; stroke-width: 1.5; fill: none }
 .latency { stroke: #8a5cd1; stroke-width: 2 } .latency-text { fill: #7440c4; font-weight: 600 }
 .clear { stroke: #c2257e; stroke-width: 1.5 } .clear-text { fill: #b01c70 }
-.outage { fill: #dc5b4b; fill-opacity: .2 } .outage-edge { stroke: #dc5b4b; stroke-width: 1 } .outage-text { fill: #b93a2b }
+.outage { fill: #dc5b4b; fill-opacity: .22 } .outage-edge { stroke: #dc5b4b; stroke-width: 1.5 } .outage-text { fill: #b93a2b }
 .mark { stroke: #8b96a6; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6eaf1 } .page { fill: #12161d } .lane { fill: #1a2029 } .quiet { fill: #9aa6b8 }
 .grid { stroke: #29313d } .axis { stroke: #6c788a } .zero { stroke: #3a4453 } .mark { stroke: #76839a }
 .caller, .caller-peak { fill: #6ea8ff } .heard, .heard-peak { fill: #3cc9ba } .turn { stroke: #3cc9ba }
-.latency { stroke: #b794f6 } .latency-text { fill: #c4a7fa } .clear, .unheard { stroke: #f06bb2 } .clear-text { fill: #f78cc4 }
+.latency { stroke: #b794f6 } .latency-text { fill: #c4a7fa } .clear { stroke: #f06bb2 } .clear-text { fill: #f78cc4 }
 .outage-text { fill: #ff8f80 } .on-state { fill: #ffffff }
 }
 """
@@ -66,6 +66,7 @@ class _Timeline:
         self.drawing = Drawing(_WIDTH, _HEIGHT, title=_headline(duration_s, call), style=_STYLE)
         self.drawing.rect("page", 0, 0, _WIDTH, _HEIGHT, radius=10)
         self.labels = LabelRows(len(_LABELS_Y), left=_LEFT, right=_LEFT + _PLOT)
+        self.latencies = LabelRows(1, left=_LEFT, right=_LEFT + _PLOT)
 
     def x(self, at_s: float) -> float:
         """Where a moment lies."""
@@ -102,10 +103,12 @@ class _Timeline:
 
     def states(self) -> None:
         """The band of states; a name where it fits."""
-        for span in self.call.spans if self.call else ():
+        spans = [span for span in self.call.spans if span.name != "closed"] if self.call else []
+        for span in sorted(spans, key=lambda each: -each.duration_ms):  # the short ones on top
             start, end = self.x(span.start_ms / 1000), self.x(span.end_ms / 1000)
-            width = max(end - start, 1.5)  # a state that was is seen
-            kind = span.name if span.name in {*_STATES, "closed"} else "other"
+            width = max(end - start, 3)  # a state that was is seen
+            start = min(start, _LEFT + _PLOT - width)
+            kind = span.name if span.name in _STATES else "other"
             tip = f"{span.name}: {span.duration_ms / 1000:.2f} s"
             self.drawing.rect(kind, start, _STATES_Y, width, _STATES_HEIGHT, tip=tip)
             if text_width(span.name, 12) + 10 <= width:
@@ -118,9 +121,18 @@ class _Timeline:
             start_s = outage.start_ms / 1000
             end_s = self.duration_s if outage.end_ms is None else outage.end_ms / 1000
             start, end = self.x(start_s), self.x(end_s)
-            self.drawing.rect("outage", start, _STATES_Y, max(end - start, 2), _TURNS_Y - 8 - _STATES_Y)
-            after = "not regained" if outage.end_ms is None else f"back after {_length(end_s - start_s)}"
-            self._label("outage-text", "outage-edge", start, f"link lost ({outage.cause}), {after}")
+            self.drawing.rect("outage", start, _STATES_Y, max(end - start, 2), _TURNS_Y + 4 - _STATES_Y)
+            for x in (start, end):
+                self.drawing.line("outage-edge", x, _STATES_Y + _STATES_HEIGHT, x, _TURNS_Y + 4)
+                self.latencies.reserve(x)
+
+    def outage_labels(self) -> None:
+        """Why each link was lost; after the cuts, whose labels are shorter and fit beside these."""
+        for outage in self.call.outages() if self.call else ():
+            gap_s = None if outage.end_ms is None else (outage.end_ms - outage.start_ms) / 1000
+            after = "not regained" if gap_s is None else f"back after {_length(gap_s)}"
+            x = self.x(outage.start_ms / 1000)
+            self._label("outage-text", "outage-edge", x, f"link lost ({outage.cause}), {after}", "link lost")
 
     def cuts(self, clears: Sequence[tuple[float, float]]) -> None:
         """Where the caller cut in, and every other clear."""
@@ -137,20 +149,22 @@ class _Timeline:
 
     def _cut(self, at_s: float, words: str) -> None:
         x = self.x(at_s)
+        self.latencies.reserve(x)
         self.drawing.line("clear", x, _STATES_Y + _STATES_HEIGHT, x, _TURNS_Y + 4)
         self._label("clear-text", "clear", x, words)
 
-    def _label(self, text_kind: str, line_kind: str, x: float, words: str) -> None:
-        if (place := self.labels.place(x, text_width(words, _SMALL))) is None:
-            return
-        row, middle = place
-        self.drawing.line(line_kind, x, _LABELS_Y[row] + 3, x, _STATES_Y)
-        self.drawing.text(text_kind, middle, _LABELS_Y[row], words, size=_SMALL, anchor="middle")
+    def _label(self, text_kind: str, line_kind: str, x: float, *wordings: str) -> None:
+        """The first wording that has room, with its leader."""
+        for words in wordings:
+            if (place := self.labels.place(x, text_width(words, _SMALL))) is not None:
+                row, middle = place
+                self.drawing.line(line_kind, x, _LABELS_Y[row] + 3, x, _STATES_Y)
+                self.drawing.text(text_kind, middle, _LABELS_Y[row], words, size=_SMALL, anchor="middle")
+                return
 
     def turns(self) -> None:
         """Each turn as a bracket under what was heard, and its latency between the voices."""
         names = LabelRows(1, left=_LEFT, right=_LEFT + _PLOT)
-        latencies = LabelRows(1, left=_LEFT, right=_LEFT + _PLOT)
         self.drawing.text("quiet", _LEFT - 12, _TURNS_Y + 10, "turns", size=13, anchor="end")
         self.drawing.text("quiet", _LEFT - 12, _LATENCY_Y + 4, "answer", size=13, anchor="end")
         for turn in self.call.turns.values() if self.call else ():
@@ -163,7 +177,7 @@ class _Timeline:
             self.drawing.path("turn", f"M{start:.1f} {_TURNS_Y}v8H{end:.1f}v-8", tip=f"turn {turn.number}")
             self._turn_name(names, turn.number, turn.heard_ms, (start + end) / 2)
             if turn.latency_ms is not None:
-                self._latency(latencies, start_s, turn.latency_ms)
+                self._latency(start_s, turn.latency_ms)
 
     def _turn_name(self, names: LabelRows, number: int, heard_ms: float | None, middle: float) -> None:
         heard = "" if heard_ms is None else f", {heard_ms / 1000:.1f} s"
@@ -172,14 +186,14 @@ class _Timeline:
                 self.drawing.text("heard", place[1], _TURNS_Y + 22, words, size=_SMALL, anchor="middle")
                 return
 
-    def _latency(self, latencies: LabelRows, heard_at_s: float, latency_ms: float) -> None:
+    def _latency(self, heard_at_s: float, latency_ms: float) -> None:
         start, end = self.x(heard_at_s - latency_ms / 1000), self.x(heard_at_s)
         self.drawing.line("latency", start, _LATENCY_Y, end, _LATENCY_Y)
         for x in (start, end):
             self.drawing.line("latency", x, _LATENCY_Y - 5, x, _LATENCY_Y + 5)
         words = f"{latency_ms:.0f} ms"
         width = text_width(words, _SMALL)
-        if (place := latencies.place(end + 8 + width / 2, width)) is not None and place[1] - width / 2 >= end + 4:
+        if (place := self.latencies.place(end + 8 + width / 2, width)) is not None and place[1] - width / 2 >= end + 4:
             self.drawing.text("latency-text", place[1], _LATENCY_Y + 4, words, size=_SMALL, anchor="middle")
 
     def marks(self, marks: Sequence[tuple[float, str]]) -> None:
@@ -195,7 +209,7 @@ class _Timeline:
         for kind, words in (("caller", "the caller"), ("heard", "what the caller heard")):
             x = self._legend_box(kind, x, _LEGEND_Y[0], words)
         for kind, words in (
-            ("latency", "caller's last word to first sound of the answer"),
+            ("latency", "from the last word to the answer"),
             ("clear", "playback cleared"),
             ("mark", "mark: played until here"),
         ):
@@ -218,7 +232,7 @@ class _Timeline:
 
     def _legend_words(self, x: float, y: float, words: str) -> float:
         self.drawing.text("quiet", x + 18, y, words, size=_SMALL)
-        return x + 18 + text_width(words, _SMALL) + 20
+        return x + 18 + text_width(words, _SMALL) + 14
 
 
 def draw_timeline(
@@ -240,8 +254,9 @@ def draw_timeline(
     timeline.outages()
     timeline.states()
     timeline.voices(caller_mulaw, heard_mulaw)
-    timeline.turns()
     timeline.cuts(clears)
+    timeline.outage_labels()
+    timeline.turns()
     timeline.marks(marks)
     timeline.legend()
     return timeline.drawing.to_text()

@@ -36,12 +36,14 @@ _SECRET_WORDS: Final = frozenset(
 )
 _NAME_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-# user:password@ of a URL; a secret in a query; an Authorization header; the shape of a Google API key.
+# user:password@ of a URL; a secret in a query; an Authorization header; the shapes of Google's API keys and access tokens.
 _CREDENTIALS: Final = re.compile(
     r"(?P<kept>://(?=[^/@\s]*:[^/@\s]*@)|[?&](?:key|api_key|token|access_token|signature)=|\b(?:Bearer|Basic)\s+(?=\S{8}))"
-    r"[^\s@&\"']+|\bAIza[0-9A-Za-z_-]{35}",
+    r"[^\s@&\"']+|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z._-]{8,}",
     re.IGNORECASE,
 )
+# Whole telephone numbers (E.164), whoever wrote them: an error text of a library may have one. Four digits tell two apart.
+_NUMBER: Final = re.compile(r"\+[1-9]\d{3,10}(\d{4})(?!\d)")
 _SHORTEST_SECRET: Final = 6  # shorter values occur in ordinary words: hiding them would blank the log
 _SHORT: Final = 64  # characters: sids, states and reasons, which come again on every line of a call
 _LONGEST: Final = 2_000  # of one value; Cloud Logging cuts a line at 256 KiB
@@ -80,8 +82,8 @@ def is_secret_name(name: str) -> bool:
 
 
 class LineGuard:
-    """A structlog processor: masks secrets, strips control characters, caps long values, and lets nothing through that the
-    JSON encoder refuses: a line that cannot be written must not end a call.
+    """A structlog processor: masks secrets and telephone numbers, strips control characters, caps long values, and lets
+    nothing through that the JSON encoder refuses: a line that cannot be written must not end a call.
     """
 
     def __init__(self) -> None:
@@ -109,6 +111,8 @@ class LineGuard:
 
     def _clean_whole(self, text: str) -> str:
         text = _CREDENTIALS.sub(_mask_credential, self._mask_secrets(text))
+        if "+" in text:
+            text = _NUMBER.sub(r"***\1", text)
         if not text.isprintable():
             # Taking out what stood between its parts may join a secret: hence once more.
             text = self._mask_secrets("".join(char if char.isprintable() else " " for char in text))
@@ -129,7 +133,7 @@ class LineGuard:
                 return value
             case int():
                 return value if -(2**63) <= value < 2**63 else str(value)  # JSON integers have 64 bits here
-            case str() | bytes() if value and is_secret_name(name):
+            case str() | bytes() | dict() if value and is_secret_name(name):
                 return _MASKED
             case str():
                 return self._clean_trace(value) if name == "stack_trace" else self.clean_text(value)

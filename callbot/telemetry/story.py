@@ -210,7 +210,7 @@ def _reconnects(call: Call) -> str:
 def _section(console: Console, title: str, body: Table | Text) -> None:
     console.print()
     console.print(Text(title, style="bold"))
-    console.print(Padding(body, (0, 0, 0, 2)))
+    console.print(Padding(body, (0, 0, 0, 2), expand=False))
 
 
 def _table(*columns: tuple[str, str]) -> Table:

@@ -140,6 +140,10 @@ class ModelSocket:
         for message in messages:
             self._incoming.put_nowait(message)
 
+    @property
+    def is_open(self) -> bool:
+        return self.closed_s is None
+
     def stall(self) -> None:
         """No send returns, as to a peer that does not read."""
         self._goes_on.clear()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from network_edges import Model
+from network_edges import Model, ModelSocket
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 from whole_call import COMPLETE, GENERATED, WholeCall, assert_in_order, on_the_line, spoken, tone
@@ -16,6 +16,7 @@ from callbot.audio.framing import FrameAssembler
 from callbot.audio.resample import ModelDownsampler
 from callbot.messages import CallerAudio, Ending, StreamStarted
 from callbot.states import State
+from callbot.tools import Tool, Toolbox, ToolOutcome
 from callbot.wire.gemini import AudioPart, ModelMessage, ResumptionUpdate, ToolCall, Transcription
 
 INTERRUPTED = ModelMessage(interrupted=True)
@@ -131,6 +132,74 @@ async def test_a_function_that_does_not_exist_is_answered_with_an_error() -> Non
         ((_, answer),) = [sent for sent in call.link.sent if sent[0] == "tool"]
         assert answer[:2] == ("f1", "transfer_money")
         assert answer[2]["status"] == "error"
+
+
+async def _slowly(_arguments: dict[str, Any]) -> ToolOutcome:
+    await asyncio.sleep(5)
+    return ToolOutcome({"status": "ok"})
+
+
+SLOW = Toolbox((Tool("look_up", "Takes five seconds.", _slowly),))
+LOOK_UP = ModelMessage(tool_calls=(ToolCall("f1", "look_up", {}),))
+
+
+async def test_a_function_that_the_model_takes_back_is_stopped_and_not_answered() -> None:
+    async with on_the_line(toolbox=SLOW) as call:
+        call.link.give(LOOK_UP)
+        await call.quiet(500)
+        call.link.give(ModelMessage(cancelled_tool_ids=("f1", "f9")))
+        await call.quiet(6000)
+        assert "tool" not in call.link.kinds()
+
+
+async def test_a_function_that_still_runs_when_the_caller_hangs_up_is_stopped() -> None:
+    async with on_the_line(toolbox=SLOW) as call:
+        call.link.give(LOOK_UP)
+        await call.quiet(500)
+    assert call.summary["duration_ms"] < 2000
+
+
+async def test_what_the_caller_did_not_hear_of_a_sentence_is_not_told_to_a_fresh_session() -> None:
+    async with on_the_line() as call:
+        words = Transcription("one two three four five six")
+        call.link.give(ModelMessage(output_transcription=words), *spoken(6000), GENERATED)
+        await call.quiet(500)
+        await call.hear_caller(1500)
+        call.link.give(INTERRUPTED, COMPLETE)
+        await call.quiet(100)
+        call.link.give(closed(1008, "BidiGenerateContent session not found"))
+        await call.quiet(1000)
+        assert [(line.role, line.text) for line in call.model.orders[-1].history] == [("bot", "one two")]
+
+
+class Prewarmed:
+    """One link for one call, opened before."""
+
+    def __init__(self, link: ModelSocket | None) -> None:
+        self.link = link
+        self.asked: list[str] = []
+
+    async def take(self, call_sid: str) -> ModelSocket | None:
+        self.asked.append(call_sid)
+        return self.link
+
+
+async def test_a_session_that_was_opened_early_is_the_calls_first() -> None:
+    link = ModelSocket()
+    early = Prewarmed(link)
+    async with on_the_line(prewarmed=early) as call:
+        await call.hear_caller(500)
+        assert len(link.audio) // 32 == call.spoken_frames * 20
+        link.give(closed(1006))
+        await call.quiet(1000)
+        assert len(call.model.links) == 1
+    assert early.asked == ["CA1"]
+    assert link.closed_s is not None
+
+
+async def test_without_an_early_session_one_is_opened() -> None:
+    async with on_the_line(prewarmed=Prewarmed(None)) as call:
+        assert len(call.model.links) == 1
 
 
 async def test_the_periodic_line_counts_what_has_passed() -> None:
@@ -341,7 +410,7 @@ async def test_a_drain_ends_in_time_although_nothing_ever_comes_back() -> None:
     async with on_the_line(farewell_s=3.0) as call:
         call.twilio.returns_marks = False
         call.twilio.answers_close = False
-        call.link.give(*spoken(60_000))
+        call.link.give(*spoken(12_000))
         await call.quiet(300)
         call.actor.request_drain()
         await call.quiet(8000)

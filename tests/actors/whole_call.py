@@ -13,11 +13,11 @@ from network_edges import Model, ModelSocket, TwilioSocket, media
 
 from callbot.actors.call import CallActor
 from callbot.actors.journal import CallMetrics
-from callbot.actors.services import CallServices
+from callbot.actors.services import CallServices, PrewarmedLinks
 from callbot.audio.g711 import SILENT_FRAME, encode
 from callbot.messages import Ending, StreamStarted
 from callbot.settings import Settings
-from callbot.tools import standard_toolbox
+from callbot.tools import Toolbox, standard_toolbox
 from callbot.wire.gemini import AudioPart, ModelMessage
 
 
@@ -72,7 +72,14 @@ class LogLines:
 class WholeCall:
     """One call that runs, its edges, its log."""
 
-    def __init__(self, model: Model | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        model: Model | None = None,
+        *,
+        toolbox: Toolbox | None = None,
+        prewarmed: PrewarmedLinks | None = None,
+        **settings: Any,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.began_s = self.loop.time()
         self.twilio = TwilioSocket()
@@ -87,7 +94,8 @@ class WholeCall:
             record_ending=lambda call, ending: self.endings.append((call, ending, self.twilio.closed is not None)),
             log=self.log,
             clock=self.loop.time,
-            toolbox=standard_toolbox(),
+            toolbox=toolbox or standard_toolbox(),
+            prewarmed=prewarmed,
             redact=lambda text: text,
             metrics=CallMetrics(),
             random=Random(1),

@@ -46,6 +46,15 @@ changes() {
     "$CLOUD/calls" || true
 }
 
+# The calls are logged as a shell would need them; without its backslashes they are easier to look for.
+unescaped() {
+  tr -d '\134'
+}
+
+deployed() {
+  grep 'run deploy' "$CLOUD/calls" | unescaped
+}
+
 # One line of refusal that has both texts, exit code 2, and nothing changed.
 refused_with() {
   if [[ $status != 2 ]]; then echo "exit $status: $output"; return 1; fi

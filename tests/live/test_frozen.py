@@ -67,13 +67,6 @@ KINDS = {
     ),
     "a turn without content": Kind(1, brain=Mute(greeting=GREETING)),
     "a turn of zeros": Kind(2, brain=Mute(greeting=GREETING, answer_once=(Say(bytes(24_000)),))),
-    "no end of generation, no end of turn": Kind(
-        2,
-        tuple(
-            Fault(OnReady(), Withhold(kind), connection=1)  # type: ignore[arg-type]
-            for kind in ("generationComplete", "turnComplete")
-        ),
-    ),
 }
 
 
@@ -123,3 +116,28 @@ async def test_a_session_that_falls_silent_is_noticed_and_the_call_finds_its_voi
         assert nudges <= 1, name
         assert longest_silence_ms(report) < DEAD_AIR_MS, name
         assert report.protocol_faults == (), name
+
+
+async def test_turns_that_are_never_said_to_end_are_answers_all_the_same() -> None:
+    withheld = ("generationComplete", "turnComplete")
+    endless = tuple(Fault(OnReady(), Withhold(kind), times=None) for kind in withheld)  # type: ignore[arg-type]
+    brain = Parrot(greeting=GREETING, min_answer_s=1.0)
+    async with exchange(StandInOptions(brain=brain, faults=endless, answer_delay_s=0.05), **LIMITS) as line_up:
+
+        async def script(line: Line) -> None:
+            await line.wait_until_bot_speaks()
+            for answers in (1, 2):
+                await line.wait_until_bot_quiet(300)
+                await line.speak(WORDS)
+                await line_up.standin.wait_for(lambda answers=answers: spoken("audio") >= answers, 20)
+            await line.silence(3_500)  # for what watchdogs may still think of it
+
+        def spoken(prompt: str) -> int:
+            turns = (turn for session in line_up.standin.sessions for turn in session.turns)
+            return sum(turn.prompt == prompt and turn.audio_ms >= 300 for turn in turns)
+
+        report = await line_up.carrier.call(script)
+    assert report.script_failure == ""
+    assert [utterance.latency_ms is not None for utterance in report.utterances] == [True, True]
+    print(f"\n{spoken('text') - 1} nudge(s) answered in {len(line_up.standin.sessions)} session(s)")
+    assert spoken("text") - 1 <= 1

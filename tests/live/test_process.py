@@ -147,6 +147,9 @@ async def test_a_process_told_by_its_environment_serves_a_caller_and_ends_in_ord
             await hear_and_hang_up(server)
             held_kb.append(server.resident_kb())
         await standin.wait_for(lambda: standin.connections_open == 0)
+        async with asyncio.timeout(10):  # a moment later the process has closed its own end, too
+            while server.open_descriptors() > descriptors:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
         grown_kb = held_kb[-1] - held_kb[WARM_UP]
         print(
             f"\n{IN_A_ROW} calls in a row: {held_kb[0]} kB resident, {grown_kb:+d} kB after the first {WARM_UP}; "

@@ -11,13 +11,15 @@ import hypercorn.asyncio
 import pytest
 import structlog
 import uvloop
+from hypercorn.protocol.ws_stream import FrameTooLargeError
 from phone_line import make_settings
 from quart import websocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from wsproto.events import TextMessage
 
 from callbot.server.app import CallbotApp
-from callbot.server.connection import DirectConnection, MediaDisconnected, MediaWebsocket
+from callbot.server.connection import CutOffBuffer, DirectConnection, MediaDisconnected, MediaWebsocket
 from callbot.server.serve import hypercorn_config, open_listener
 
 Route = Callable[[MediaWebsocket], Awaitable[None]]
@@ -306,6 +308,40 @@ def test_rubbish_after_the_close_is_no_fault_of_ours(run: Any) -> None:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+    run(scenario())
+
+
+def test_of_a_message_that_never_ends_nothing_is_kept_after_its_limit() -> None:
+    """Hypercorn's own buffer goes on growing after the server has closed with 1009."""
+    told: list[str] = []
+    half = CutOffBuffer(100, lambda: told.append("cut off"))
+    half.extend(TextMessage("x" * 60))
+    for _ in range(3):
+        with pytest.raises(FrameTooLargeError):
+            half.extend(TextMessage("x" * 60))
+        assert half.value is None
+    assert told == ["cut off"]
+
+
+def test_compression_is_not_accepted_when_it_is_offered(run: Any) -> None:
+    """Hypercorn would inflate a whole read before it looks at the size."""
+
+    async def scenario() -> None:
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            with contextlib.suppress(MediaDisconnected):
+                await peer.send(str(await peer.receive()))
+
+        async with (
+            serving(route) as (_, port),
+            connect(f"ws://127.0.0.1:{port}/ws", compression="deflate", ping_interval=None, close_timeout=2) as peer,
+        ):
+            assert peer.request is not None
+            assert "permessage-deflate" in peer.request.headers["Sec-WebSocket-Extensions"]
+            assert peer.protocol.extensions == []
+            await peer.send("plain")
+            assert await peer.recv() == "plain"
 
     run(scenario())
 

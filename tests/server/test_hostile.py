@@ -211,12 +211,12 @@ async def test_an_oversized_message_closes_with_1009(street: Street, size: int) 
 
 
 async def test_a_huge_message_is_cut_off_before_it_is_whole() -> None:
-    async with open_street(start_timeout_s=0.3) as street:
+    async with open_street(start_timeout_s=60) as street:
         async with street.line.socket() as websocket:
             with contextlib.suppress(ConnectionClosed):
                 await websocket.send("x" * 4_000_000)
             assert (await closed_with(websocket))[0] == 1009
-        await street.line.said("stream.refused")
+        assert (await street.line.said("stream.refused"))["reason"] == "oversize"
         assert street.opened() == 0
 
 

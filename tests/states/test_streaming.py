@@ -56,7 +56,7 @@ from callbot.messages import (
 from callbot.states import CallMachine, Limits, Session, State
 
 WAITS = (StartTimer("first_audio", 7.0), StartTimer("comfort", 3.0))
-WAITS_ON = StartTimer("first_audio", 7.0)  # the caller waited before: the comfort sound's timer runs already
+WAITS_ON = StartTimer("first_audio", 4.0)  # the caller waited before: the comfort sound's timer runs already
 TOOL = ToolCalled(1, "f1", "look_up", {"q": "x"}, 5.0)
 MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer("unreachable", 12.0), StartTimer("comfort", 3.0))
 
@@ -130,11 +130,26 @@ def test_a_cough_while_an_answer_is_due_begins_the_wait_anew() -> None:
     assert machine.handle(CallerPaused(3.1, 100, 3.6)) == WAITS
 
 
-@pytest.mark.parametrize("speaks", [TurnStarted(1, 1.0), TurnSpeaking(1, 1.0)])
-def test_words_under_the_models_own_call_for_no_answer(speaks: CallMessage) -> None:
-    machine = streaming()
-    feed(machine, speaks, CallerSpoke(1.0))
+def test_words_under_the_models_own_call_for_no_answer() -> None:
+    machine = talking()
+    machine.handle(CallerSpoke(1.0))
     assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
+    feed(machine, TurnGenerated(1, True, 3.0), CallerSpoke(3.1))  # and while the rest is heard
+    assert machine.handle(CallerPaused(4.0, 900, 4.5)) == ()
+
+
+def test_an_answer_that_begins_before_our_own_detector_is_certain_of_the_pause_is_one() -> None:
+    machine = streaming()
+    feed(machine, CallerSpoke(1.0), TurnStarted(1, 2.4), TurnAudible(1, 2.4), TurnGenerated(1, True, 2.4))
+    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
+    assert not machine.record.answer_due
+
+
+def test_a_turn_in_which_nothing_is_heard_yet_is_no_answer() -> None:
+    machine = streaming()
+    feed(machine, CallerSpoke(1.0), TurnStarted(1, 2.4), TurnSpeaking(1, 2.4))
+    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == WAITS
+    assert machine.handle(TurnCompleted(1, False, "", 3.0))[2] == say(QUIET.nudge)
 
 
 def test_the_first_audible_sound_of_the_answer_ends_the_wait() -> None:
@@ -295,12 +310,21 @@ def test_a_gap_inside_a_turn_is_watched_from_the_moment_the_caller_hears_nothing
     machine = talking()
     waits = (StartTimer("turn_gap", 4.0), StartTimer("comfort", 3.0))
     assert machine.handle(PlayoutEmpty(2.0)) == waits
-    assert machine.handle(PlayoutResumed(1, 3.0)) == (StopTimer("turn_gap"), StopTimer("comfort"))
+    assert machine.handle(PlayoutResumed(1, 3.0)) == (StopTimer("turn_gap"), StopTimer("first_audio"), StopTimer("comfort"))
     assert machine.handle(PlayoutEmpty(4.0)) == waits
     assert machine.handle(fired("comfort")) == (Tell(Child.TWILIO_IO, PlayComfort()), StartTimer("comfort", 3.0))
     assert machine.handle(PlayoutEmpty(7.4)) == (), "the comfort sound's end begins no new gap"
     assert machine.handle(fired("turn_gap")) == (say(QUIET.nudge), WAITS_ON)
     assert (machine.record.generating, machine.record.answer_due) == (False, True)
+    machine.handle(PlayoutResumed(1, 9.0))
+    assert not machine.record.answer_due, "the turn goes on: that is the answer"
+
+
+def test_a_gap_that_the_caller_fills_is_none() -> None:
+    machine = talking()
+    feed(machine, PlayoutEmpty(2.0), CallerSpoke(3.0))
+    assert machine.handle(fired("turn_gap")) == ()
+    assert machine.handle(CallerPaused(4.0, 900, 4.5)) == WAITS
 
 
 def test_a_gap_is_none_while_the_caller_hears_something() -> None:

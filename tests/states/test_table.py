@@ -53,7 +53,7 @@ from callbot.states import draining as draining_state
 from callbot.states import reconnecting as reconnecting_state
 from callbot.states import streaming as streaming_state
 
-type Answer = Trigger | None | Literal["illegal"]
+type Answer = Trigger | Literal["illegal"] | None
 
 STAYS: None = None
 ILLEGAL: Literal["illegal"] = "illegal"
@@ -63,8 +63,8 @@ GIVE_UP, END, DRAINED = Trigger.GIVE_UP, Trigger.END, Trigger.DRAINED
 # A quiet call in each state, its session number n; t is a session that is over. In Draining the last words play.
 # fmt: off
 GRID: dict[str, tuple[Callable[[int, int], CallMessage], Answer, Answer, Answer, Answer, Answer]] = {
-    # event                       connect. stream.  reconn.  drain.   closed
-    "StreamStarted": (lambda now, then: STARTED,                                         ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, STAYS),
+    # event                                                                         connecting, streaming, reconnecting, draining, closed
+    "StreamStarted": (lambda n, t: STARTED,                                         ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, STAYS),
     "SessionReady": (lambda n, t: SessionReady(n, Plan.NEW, 1, 0.0),                READY,   STAYS,   READY,   STAYS,   STAYS),
     "SessionReady stale": (lambda n, t: SessionReady(t, Plan.NEW, 1, 0.0),          STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "SessionLost": (lambda n, t: _lost(n, Decision.RESUME),                         STAYS,   LOST,    STAYS,   STAYS,   STAYS),

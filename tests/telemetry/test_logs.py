@@ -188,10 +188,23 @@ def test_registered_secrets_are_never_written_wherever_they_turn_up(log_format: 
         ("https://host/ws?key=abcdef&alt=json", "https://host/ws?key=[secret]&alt=json"),
         ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer [secret]"),
         ("key AIza" + "b" * 35 + " is wrong", "key [secret] is wrong"),
+        ("token ya29.a0AbCdEf-GhIj has expired", "token [secret] has expired"),
         ("https://host:8443/path", "https://host:8443/path"),
     ],
 )
 def test_credentials_are_known_by_their_form(text: str, shown: str) -> None:
+    assert written(detail=text)["detail"] == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("The number +14158675310 is not valid", "The number ***5310 is not valid"),
+        ("+493012345678,+14155550123", "***5678,***0123"),
+        ("+1234 of 5, 2026-11-22T00:00:00+00:00, 1+2", "+1234 of 5, 2026-11-22T00:00:00+00:00, 1+2"),
+    ],
+)
+def test_whole_telephone_numbers_are_masked_wherever_they_stand(text: str, shown: str) -> None:
     assert written(detail=text)["detail"] == shown
 
 

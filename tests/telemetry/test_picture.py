@@ -121,6 +121,35 @@ def test_labels_do_not_overlap() -> None:
             assert start >= end
 
 
+def test_no_line_crosses_a_label() -> None:
+    picture = drawn(clears=[(8.2, 100.0), (9.75, 4460.0), (10.2, 100.0), (12.1, 100.0), (17.8, 100.0)])
+    strokes = [
+        (float(line.get("x1", "0")), float(line.get("y1", "0")), float(line.get("y2", "0")))
+        for kind in ("clear", "outage-edge")
+        for line in of_class(picture, kind)
+        if line.tag == f"{SVG}line" and float(line.get("y1", "0")) < 500  # the legend is below
+    ]
+    labels = [label for kind in ("clear-text", "outage-text", "latency-text") for label in of_class(picture, kind)]
+
+    assert strokes
+    assert labels
+    for label in labels:
+        half = len(label.text or "") * float(label.get("font-size", "12")) * 0.25
+        x, y = float(label.get("x", "0")), float(label.get("y", "0"))
+        assert not [at for at, top, bottom in strokes if abs(at - x) < half and top < y < bottom]
+
+
+def test_a_stay_too_short_to_be_drawn_to_scale_is_on_top() -> None:
+    events = [line | {"t_ms": line["t_ms"] + (1 if line["t_ms"] < 16340 else -335)} for line in call_events()]
+    (call,) = calls_of(events)
+    picture = drawn(call)
+    order = [rect.get("class") for rect in picture.iter(f"{SVG}rect") if rect.get("height") == "24"]
+    (stay,) = (rect for rect in of_class(picture, "reconnecting") if rect.get("height") == "24")
+
+    assert order.index("reconnecting") > max(index for index, kind in enumerate(order) if kind == "streaming")
+    assert float(stay.get("width", "0")) >= 2
+
+
 def test_text_of_the_log_cannot_break_out() -> None:
     evil = '</text><script>alert("x")</script>&\x00\x1b'
     events = [event | {"caller": evil, "model": evil, "reason": evil, "cause": evil, "to": evil} for event in call_events()]

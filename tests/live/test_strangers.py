@@ -1,0 +1,113 @@
+"""Every attack against the whole server with real calls on it: nothing is opened at the model, the calls go on.
+
+The strangers are those of `bench/attackers.py`. They come all at once, while the model speaks to an honest caller.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+import resource
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from websockets.asyncio.client import connect
+
+from bench.attackers import ATTACKS, Loot, bomb
+from callbot.simulators.gemini import StandInOptions
+from tests.audio.tone_analysis import to_pcm, tone
+from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
+from tests.live.plain_caller import ACCOUNT_SID, call_fields, post, sign
+
+pytestmark = pytest.mark.live
+
+GEMINI_KEY = "planted-gemini-key-93bd"
+STREAM_URL = "wss://bot.example/ws/twilio"
+SPOKEN_S = 2.0
+PATIENT_S = 0.6  # what the server waits for a request or a `start`; an attack that waits it out takes no longer
+
+
+async def ring(line_up: Exchange, call_sid: str, path: str = "/twiml", status: str = "ringing") -> str:
+    """The token in the answer to a signed webhook."""
+    _, document = await asyncio.to_thread(post, line_up.port, PUBLIC_URL, AUTH_TOKEN, path, call_fields(call_sid, status))
+    found = re.search(r'name="token" value="([^"]+)"', document)
+    assert found, document
+    return found[1]
+
+
+@contextlib.asynccontextmanager
+async def admitted(line_up: Exchange, call_sid: str, token: str, attempt: int) -> AsyncIterator[None]:
+    """A stream that has shown its token, and whose session is ready."""
+    parameters = {"token": token, "attempt": str(attempt)}
+    sid = f"MZ{call_sid[2:]}"
+    start = {"accountSid": ACCOUNT_SID, "streamSid": sid, "callSid": call_sid, "customParameters": parameters}
+    headers = {"X-Twilio-Signature": sign(AUTH_TOKEN, STREAM_URL)}
+    opened = len(line_up.standin.sessions)
+    async with connect(f"ws://127.0.0.1:{line_up.port}/ws/twilio", additional_headers=headers, compression=None) as socket:
+        await socket.send(json.dumps({"event": "start", "streamSid": sid, "start": start}))
+        await line_up.next_session(opened)
+        yield
+
+
+async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None:
+    live, flooded, waiting, displaced = (f"CA{number:032x}" for number in (0xA1, 0xA2, 0xA3, 0xA4))
+    async with exchange(
+        StandInOptions(),
+        gemini_api_key=GEMINI_KEY,
+        greeting="",
+        start_timeout_s=PATIENT_S,
+        request_timeout_s=PATIENT_S,
+    ) as line_up:
+        form = call_fields(live)
+        loot = Loot(
+            port=line_up.port,
+            account_sid=ACCOUNT_SID,
+            handshake_signature=sign(AUTH_TOKEN, STREAM_URL),
+            overheard_webhook=(urlencode(form), sign(AUTH_TOKEN, PUBLIC_URL + "/twiml", form)),
+            used_token=(live, await ring(line_up, live)),
+            unused_token=(waiting, await ring(line_up, waiting)),
+            flood_token=(flooded, await ring(line_up, flooded)),
+            older_token=(displaced, await ring(line_up, displaced)),
+        )
+        second = await ring(line_up, displaced, "/twiml/next?attempt=1", "in-progress")
+        async with (
+            admitted(line_up, displaced, second, 2),
+            admitted(line_up, *loot.used_token, 1),
+            line_up.driven_call() as (call, session),
+        ):
+            honest = 3
+            assert len(line_up.standin.sessions) == honest
+            before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            session.say(to_pcm(tone(600.0, 24_000, SPOKEN_S, -12)))
+            async with asyncio.TaskGroup() as strangers:
+                for attack in ATTACKS.values():
+                    strangers.create_task(attack.run(loot))
+            await call.until(lambda: sum(map(len, call.media())) >= SPOKEN_S * 8000)
+
+            grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
+            assert grown_kb < 128 * 1024  # 16 MB were sent, and a bomb of 60 MB; both ends live in this process
+            opened = sum(attack.opens_call for attack in ATTACKS.values())
+            assert len(line_up.standin.sessions) <= honest + opened
+            assert call.closed is None
+        assert_written_down(line_up, loot, second)
+    assert {line["outcome"] for line in line_up.log("call.summary")} == {"completed"}
+
+
+def assert_written_down(line_up: Exchange, loot: Loot, *more_tokens: str) -> None:
+    lines: list[dict[str, Any]] = line_up.lines
+    told = [(line["event"], line.get("reason")) for line in lines]
+    for name, attack in ATTACKS.items():
+        wanted = sum((other.event, other.reason) == (attack.event, attack.reason) for other in ATTACKS.values())
+        assert told.count((attack.event, attack.reason)) >= wanted, f"{name} is not in the log"
+    assert not [line for line in lines if line["event"] in {"server.crashed", "call.crashed", "child.crashed"}]
+    said = json.dumps(lines)
+    tokens = [token for _, token in (loot.used_token, loot.unused_token, loot.flood_token, loot.older_token)]
+    number = call_fields("x")["From"]
+    for secret in (AUTH_TOKEN, GEMINI_KEY, loot.handshake_signature, loot.overheard_webhook[1], number, *tokens, *more_tokens):
+        assert secret not in said
+
+
+def test_the_bomb_is_one() -> None:
+    assert len(bomb()) < 2**16
