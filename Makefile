@@ -28,6 +28,8 @@ $(DEV_READY): requirements-dev.lock pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@ $(RUN_READY)
 
+-include image.mk
+
 demo: $(RUN_READY)  ## place a call against the stand-ins and show it
 	@$(BIN)/callbot demo $(ARGS)
 

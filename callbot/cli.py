@@ -74,7 +74,10 @@ def _serve() -> int:
     logs.register_secrets(secrets_of(settings))
 
     def freeze_what_stays(_port: int) -> None:
-        """Modules and their like never become garbage; collections need not walk them (gc.freeze)."""
+        """Modules and their like never become garbage; collections need not walk them (gc.freeze).
+
+        The thresholds stay: with higher ones a hundred ended calls, circles all of them, kept 11 MB instead of 3.
+        """
         gc.collect()
         gc.freeze()
 
