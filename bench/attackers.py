@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 STREAM_SID = "MZ" + "e" * 32
 FORM = "application/x-www-form-urlencoded"
 NOBODYS_SIGNATURE = "A" * 27 + "="  # well formed, so that it is compared
-FLOOD_MESSAGES = 2500  # fifty times a stream's pace, in one second or at once
+FLOOD_MESSAGES = 2500  # a second's, at fifty times a stream's pace
+FLOOD_CLUMP = 50  # every 20 ms, where a stream has one
 FRAME = (
     '{{"event":"media","sequenceNumber":"{0}","streamSid":"' + STREAM_SID + '",'
     '"media":{{"track":"inbound","chunk":"{0}","timestamp":"{1}","payload":"' + "/" * 213 + 'w=="}}}}'
@@ -300,6 +301,8 @@ async def _flood(socket: ClientConnection) -> None:
     with contextlib.suppress(ConnectionClosed):
         for number in range(1, FLOOD_MESSAGES + 1):
             await socket.send(FRAME.format(number, 20 * number))
+            if number % FLOOD_CLUMP == 0:
+                await asyncio.sleep(0.02)
     await _until_closed(socket)
 
 

@@ -104,6 +104,10 @@ class Settings(BaseSettings):
     compression_trigger_tokens: int = Field(25_600, ge=0)  # 0 leaves compression out; about 13 min of audio at 32 tok/s
     compression_target_tokens: int = Field(12_800, ge=0)
 
+    # What a minute of audio costs, in US dollars, for the estimate in the call's summary (3.8-live, September 2026).
+    price_in_per_min: float = Field(0.005, ge=0)
+    price_out_per_min: float = Field(0.018, ge=0)
+
     # --- the audio path ------------------------------------------------------------------------------------------------
     upsampler: Converter = "sinc_medium"
     downsampler: Converter = "sinc_medium"

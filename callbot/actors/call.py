@@ -1,8 +1,8 @@
 """CallActor: one telephone call. It feeds what happens to the machine and carries out what the machine asks for.
 
 It decides nothing: decisions are in `states/`. It owns the children, the timers and the call's memory (the uplink lane,
-the transcript); all of it ends with the call. A bug in here leaves through `run` as an `ExceptionGroup` after the summary
-has been written: one call dies, the server does not.
+the transcript); all of it ends with the call. A bug in here leaves through `run` after the summary has been
+written: one call dies, the server does not.
 """
 
 import asyncio
@@ -82,6 +82,9 @@ class CallActor(Actor[CallMessage]):
         self._signs = LifeSigns(twilio_s=started.at_s, caller_audio_s=started.at_s)
         self._transcript = Transcript(services.redact)
         self._opener = CallOpener(services, started.call_sid, self._transcript)
+        self._playout = Playout(
+            lead_ms=settings.playout_lead_ms, mark_every_ms=settings.mark_every_ms, cap_s=settings.playout_queue_s
+        )
         self._journal = Journal(
             log=services.log.bind(call_sid=started.call_sid, stream_sid=started.stream_sid),
             metrics=services.metrics,
@@ -90,15 +93,15 @@ class CallActor(Actor[CallMessage]):
             clock=services.clock,
             began_s=started.at_s,
             log_transcripts=settings.log_transcripts,
+            prices_per_min=(settings.price_in_per_min, settings.price_out_per_min),
+            playout_ms=lambda: self._playout.unheard_ms(services.clock()),
             redact=services.redact,
             context={"model": services.connector.models[0], "backend": settings.backend},
         )
         self._twilio_io = TwilioIO(
             socket=socket,
             stream_sid=started.stream_sid,
-            playout=Playout(
-                lead_ms=settings.playout_lead_ms, mark_every_ms=settings.mark_every_ms, cap_s=settings.playout_queue_s
-            ),
+            playout=self._playout,
             signs=self._signs,
             parent=self.tell,
             transcoder=self._tell_transcoder,

@@ -142,14 +142,23 @@ class GeminiSession(Actor[GeminiSessionMessage]):
 
     async def _unless_closing(self, opening: Awaitable[ModelLink]) -> ModelLink | None:
         """The link, or None when the session was told to close before it was open."""
-        async with asyncio.TaskGroup() as group:
-            closing = group.create_task(self._closing.wait())
-            task = group.create_task(_outcome(opening))
-            await asyncio.wait({closing, task}, return_when=asyncio.FIRST_COMPLETED)
-            closing.cancel()
-            if not task.done():
-                task.cancel()
-                return None
+        task: asyncio.Task[ModelLink | Exception] | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                closing = group.create_task(self._closing.wait())
+                task = group.create_task(_outcome(opening))
+                await asyncio.wait({closing, task}, return_when=asyncio.FIRST_COMPLETED)
+                closing.cancel()
+                if not task.done():
+                    task.cancel()
+                    return None
+        except asyncio.CancelledError:
+            # Cancelled from above in the very moment in which the link opened: nobody else would close it.
+            if task is not None and task.done() and not task.cancelled():
+                opened = task.result()
+                if not isinstance(opened, Exception):
+                    await opened.close(0.0)
+            raise
         outcome = task.result()
         if isinstance(outcome, Exception):
             raise outcome

@@ -71,6 +71,12 @@ class CallMetrics:
     def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
         """A call's totals, at its end."""
 
+    def queued(self, backlog_ms: int, playout_ms: int) -> None:
+        """How much audio waits in a call's two queues, now and then."""
+
+    def cost(self, usd: float) -> None:
+        """What the model's part of a call is estimated to have cost, at its end."""
+
 
 @dataclass(slots=True)
 class _Figures:
@@ -103,6 +109,8 @@ class Journal:
         clock: Callable[[], float],
         began_s: float,
         log_transcripts: bool,
+        prices_per_min: tuple[float, float],
+        playout_ms: Callable[[], int],
         redact: Callable[[str], str],
         context: dict[str, str],
     ) -> None:
@@ -113,6 +121,8 @@ class Journal:
         self._clock = clock
         self._began_s = began_s
         self._log_transcripts = log_transcripts
+        self._prices_per_min = prices_per_min
+        self._playout_ms = playout_ms
         self._redact = redact
         self._context = context
         self._state = "connecting"
@@ -209,6 +219,8 @@ class Journal:
         figures, signs = self._figures, self._signs
         duration_s = self._clock() - self._began_s
         self._metrics.call_ended(outcome, duration_s)
+        cost_usd = self._cost_usd()
+        self._metrics.cost(cost_usd)
         self._metrics.audio(signs.frames_in, signs.frames_out, self._lane.dropped_ms)
         self._line(
             "info",
@@ -233,6 +245,7 @@ class Journal:
             prompt_tokens=figures.prompt_tokens,
             response_tokens=figures.response_tokens,
             tools=figures.tools,
+            cost_usd=cost_usd,
             faults=dict(figures.faults),
         )
 
@@ -279,6 +292,8 @@ class Journal:
 
     def _progress(self) -> None:
         signs, figures = self._signs, self._figures
+        playout_ms = self._playout_ms()
+        self._metrics.queued(self._lane.held_ms, playout_ms)
         self._line(
             "info",
             "call.progress",
@@ -286,6 +301,7 @@ class Journal:
             frames_out=signs.frames_out,
             uplink_ms=signs.uplink_ms,
             backlog_ms=self._lane.held_ms,
+            playout_ms=playout_ms,
             caller_dropped_ms=self._lane.dropped_ms,
             caller_gap_ms=signs.gap_ms,
             turns=figures.turns,
@@ -293,6 +309,11 @@ class Journal:
             sessions_lost=figures.sessions_lost,
             faults=figures.faults.total(),
         )
+
+    def _cost_usd(self) -> float:
+        """The audio given to the model and the audio that came of it, at the configured prices; Twilio's part is not in it."""
+        into, out = self._prices_per_min
+        return round(self._signs.uplink_ms / 60_000 * into + self._signs.frames_out * 20 / 60_000 * out, 5)
 
     def _moved(self, origin: str, dest: str, reason: str) -> None:
         after_ms = self._leave_state()

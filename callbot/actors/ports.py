@@ -29,7 +29,7 @@ class CallHandle(Protocol):
     """A call as the server sees it."""
 
     async def run(self) -> None:
-        """Carry the call to its end. Raises only on a bug in the call itself (an `ExceptionGroup`)."""
+        """Carry the call to its end. Raises only on a bug in the call itself."""
         ...
 
     def request_drain(self) -> None:

@@ -76,7 +76,8 @@ class TwilioIO(Actor[TwilioIOMessage]):
         """Queue, clear or close; the player does the rest."""
         match message:
             case PlayFrames(turn=turn, mulaw=mulaw):
-                if not self._playout.enqueue(turn, mulaw) and self._playout.overflow_ms:
+                overflow_ms = self._playout.overflow_ms
+                if not self._playout.enqueue(turn, mulaw) and self._playout.overflow_ms > overflow_ms:
                     self._parent(StreamFault("playout_overflow"))
             case PlayEnded(turn=turn):
                 self._tell_played(self._playout.end_turn(turn))

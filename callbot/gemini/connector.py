@@ -73,7 +73,11 @@ class Connector:
                 self._client(choice.location), order.model, config, direct=self._settings.model_codec == "direct"
             )
             if order.history and choice.capabilities.history is History.INITIAL_CONTENT:
-                await link.send_content(_turns(order), turn_complete=True)
+                try:
+                    await link.send_content(_turns(order), turn_complete=True)
+                except BaseException:
+                    await link.close(0.5)
+                    raise
         return link
 
     async def speak_first(self, link: ModelLink, model_index: int, text: str) -> None:

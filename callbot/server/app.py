@@ -17,6 +17,7 @@ from callbot.server.connection import DirectConnection, MediaWebsocket
 from callbot.server.refusals import RefusalKind
 from callbot.server.services import ServerServices
 from callbot.server.stream import carry_stream
+from callbot.server.trace import follow_trace
 from callbot.server.webhooks import (
     Fields,
     WebhookRefused,
@@ -70,10 +71,12 @@ def create_app(services: ServerServices) -> Quart:
 
     @app.before_request
     async def limit_request_headers() -> Response | None:
+        follow_trace(request.scope["headers"], services.settings.google_cloud_project)
         return _too_much_header(services, "webhook", request)
 
     @app.before_websocket
     async def limit_handshake_headers() -> Response | None:
+        follow_trace(websocket.scope["headers"], services.settings.google_cloud_project)
         return _too_much_header(services, "stream", websocket)
 
     @app.errorhandler(HTTPException)

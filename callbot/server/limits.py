@@ -8,6 +8,7 @@ MINUTE_S = 60.0
 MAX_CALLERS = 10_000  # callers remembered for a minute; the oldest is forgotten first
 
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def is_deeper(text: str, limit: int) -> bool:
@@ -20,10 +21,10 @@ def is_deeper(text: str, limit: int) -> bool:
         return False
     unescaped = text.replace("\\\\", "").replace('\\"', "")
     outside_strings = "".join(unescaped.split('"')[::2])
-    brackets = outside_strings.encode("utf-8", "surrogatepass").translate(None, _NO_BRACKET)
+    brackets = outside_strings.encode("utf-8", "surrogatepass").translate(_ONE_KIND, _NO_BRACKET)
     for _ in range(limit):  # each round takes the innermost level away
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return b"[" in brackets or b"{" in brackets
+        brackets = brackets.replace(b"[]", b"")
+    return b"[" in brackets
 
 
 class TokenBucket:

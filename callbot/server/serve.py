@@ -223,7 +223,9 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
 
 def hypercorn_config(settings: Settings, log: FilteringBoundLogger, listener_fd: int, note_refused: NoteRefused) -> Config:
     """Hypercorn's settings for calls."""
-    config = GuardedConfig(settings.max_connections, note_refused)
+    # However many calls may come, each has a connection, and so has each stream that will show its token.
+    needed = settings.max_calls + settings.max_unauthenticated_sockets
+    config = GuardedConfig(max(settings.max_connections, needed), note_refused)
     config.bind = [f"fd://{listener_fd}"]
     config.backlog = BACKLOG
     config.graceful_timeout = GRACEFUL_S

@@ -69,7 +69,7 @@ def endings(record: CallRecord, event: CallMessage) -> Step | None:
         case StreamSilent():
             return end(record, "stream_silent", outcome="failed", ending=Ending.CONTINUE)
         case DrainRequested():
-            return end(record, "instance_stopping", ending=Ending.CONTINUE)
+            return end(record, "instance_stopping", outcome="moved", ending=Ending.CONTINUE)
         case TimerFired(name="max_call"):
             return end(record, "call_limit")
         case TimerFired(name="idle"):
@@ -118,13 +118,17 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
                 return Step(record)
             # Vertex calls every update resumable, in mid-answer too: what is resumed from there has lost the answer.
             kept = record.handle if record.generating or record.tools else handle
-            return Step(record.but(handle=kept, tries=0, opening_failures=0, bad_audio=0))
+            record = record.but(handle=kept)
+            if event.at_s - record.ready_s < record.limits.stable_s:
+                return Step(record)  # one that hands out a handle and is gone again is no sign of health
+            return Step(record.but(tries=0, opening_failures=0, bad_audio=0))
         case Transcribed():
             return Step(record.but(talked=True))
         case CallerSpoke():
             return Step(record.but(caller_speaking=True), (StartTimer(IDLE, record.limits.caller_silence_s),))
-        case CallerPaused():
-            return Step(record.but(caller_speaking=False))
+        case CallerPaused(speech_ms=speech_ms):
+            record = record.but(caller_speaking=False)
+            return Step(record.but(answer_due=True, spoke_in_gap=True) if speech_ms >= record.limits.word_ms else record)
         case PlayoutEmpty():
             return Step(record.but(unheard=False))
         case TurnSpeaking():

@@ -19,10 +19,11 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             return _begin(record)
         case StreamStarted():
             return None
-        case SessionReady(attempt=attempt):
+        case SessionReady(attempt=attempt, at_s=at_s):
             if attempt != record.attempt:
                 return Step(record)
-            return Step(record.but(session=Session.OPEN, opening_failures=0), trigger=Trigger.READY, reason="session_ready")
+            record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
+            return Step(record, trigger=Trigger.READY, reason="session_ready")
         case SessionLost():
             return _lost(record, event)
         case ChildExited(child=Child.GEMINI_SESSION):

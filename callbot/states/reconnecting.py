@@ -5,7 +5,7 @@ opened only when the old one is gone. Left for Streaming when a session is ready
 """
 
 from callbot.effects import Effect, StartTimer, StopTimer
-from callbot.messages import CallMessage, Child, ChildExited, SessionLost, SessionReady, StreamStarted, TimerFired
+from callbot.messages import CallMessage, Child, ChildExited, Decision, SessionLost, SessionReady, StreamStarted, TimerFired
 from callbot.states import common, ladder
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
@@ -18,7 +18,8 @@ def enter(record: CallRecord, event: CallMessage) -> Step:
     )
     record, waiting = common.await_sound(record)
     timers += waiting
-    record = record.but(answer_due=record.answer_due or record.generating, generating=False, tools=frozenset())
+    owed = record.answer_due or record.generating
+    record = record.but(answer_due=owed, spoke_in_gap=False, generating=False, tools=frozenset())
     if record.session is Session.CLOSING:
         return Step(record, timers)
     step = _next(record, event) if isinstance(event, SessionLost) else None
@@ -33,16 +34,19 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
     match event:
         case StreamStarted():
             return None
-        case SessionReady(attempt=attempt):
+        case SessionReady(attempt=attempt, at_s=at_s):
             if attempt != record.attempt or record.session is not Session.OPENING:
                 return Step(record)
-            return Step(record.but(session=Session.OPEN, opening_failures=0), trigger=Trigger.READY, reason="session_ready")
+            record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
+            return Step(record, trigger=Trigger.READY, reason="session_ready")
         case SessionLost():
             return _lost(record, event)
         case ChildExited(child=Child.GEMINI_SESSION):
             crash = common.crashed_session(record, event)
             if crash is None:
                 return Step(record)
+            if crash.decision is Decision.GIVE_UP:
+                return common.give_up(record.but(session=Session.NONE), crash.cause)
             return _lost(record.but(restarts=record.restarts + 1), crash)
         case TimerFired(name=common.UNREACHABLE):
             return common.give_up(record, "model_unreachable")

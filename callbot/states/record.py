@@ -61,7 +61,10 @@ class Limits:
     max_call_s: float = 3300.0
     caller_silence_s: float = 120.0
     farewell_s: float = 10.0
+    goodbye_s: float = 3.0  # a goodbye that has not begun so long after the model asked to end will not come
+    stable_s: float = 5.0  # a session that has lived so long is no part of the outage before it
     drain_s: float = 13.0
+    word_ms: int = 240  # shorter is a cough or a click: no answer is expected, so none is missed
     keys_s: float = 1.0  # keys pressed within a second of each other are one entry
     max_restarts: int = 3  # crashes of children that a call survives
     models: int = 1
@@ -84,6 +87,7 @@ class CallRecord:
     session: Session = Session.NONE
     model_index: int = 0
     handle: str | None = field(default=None, repr=False)
+    ready_s: float = 0.0  # when the newest session became ready
     tries: int = 0  # sessions lost since the last sign of life
     opening_failures: int = 0  # of them, those that never became ready with the plan in force
     bad_audio: int = 0
@@ -101,6 +105,7 @@ class CallRecord:
     unheard: bool = False
     caller_speaking: bool = False
     answer_due: bool = False
+    spoke_in_gap: bool = False  # the caller said something while there was no session: the next one will hear it
     comforting: bool = False  # the comfort timer runs: the caller waits to hear something
     hang_up_due: bool = False
     tools: frozenset[str] = frozenset()

@@ -37,9 +37,6 @@ from callbot.messages import (
 from callbot.states import common
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
-# Shorter than this is a cough or a click: no answer is expected, so none is missed.
-_WORD_MS = 240
-
 
 def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
     """A session is ready: greet on the first, ask for the answer that a lost one still owed."""
@@ -52,7 +49,8 @@ def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - eve
         record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
         effects += [Tell(Child.GEMINI_SESSION, SayText(limits.greeting)), *waiting]
     elif record.answer_due and not record.caller_speaking:
-        record, waiting = _expect(record, limits.resume_nudge_s)
+        # What the caller said meanwhile is answered by itself; an answer that was cut off has to be asked for.
+        record, waiting = _expect(record, limits.first_audio_s if record.spoke_in_gap else limits.resume_nudge_s)
         effects += waiting
     else:
         record, stopped = common.sound_came(record)
@@ -70,7 +68,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
     if step is None or step.trigger is not None:
         return step
     record = step.record
-    if record.hang_up_due and not record.unheard and not record.generating and not record.tools:
+    if record.hang_up_due and _ends_goodbye(event) and not record.unheard and not record.generating and not record.tools:
         ended = common.end(record, "bot_said_goodbye")
         return Step(ended.record, step.effects, ended.trigger, ended.reason)
     if record.moving and record.settled:
@@ -133,7 +131,8 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             record, stopped = common.sound_came(record)
             return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped))
         case TurnSpeaking():
-            return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s),))
+            goodbye = (StartTimer(common.GOODBYE, limits.farewell_s),) if record.hang_up_due else ()
+            return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s), *goodbye))
         case PlayoutResumed():
             if not record.audible:
                 return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
@@ -170,8 +169,9 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             if record.caller_speaking:  # whose pause will make an answer due
                 return Step(record.but(generating=False))
             return _silent(record.but(generating=False, answer_due=True), "turn_gap")
-        case TimerFired(name=common.TURN_COMPLETE):
-            return Step(record.but(generating=False))
+        case TimerFired(name=common.TURN_COMPLETE) if not record.moving:
+            # It never said that the turn is over, so it may not take the next one: another session will.
+            return Step(record.but(moving="no_turn_complete"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
         case _:
             return None
 
@@ -187,7 +187,7 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
             record = record.but(caller_speaking=False)
             spoken_over = record.audible and (record.generating or record.unheard)
             answered = record.audible_s >= ended_s  # the service heard the pause sooner than we did
-            if spoken_over or answered or (speech_ms < _WORD_MS and not record.answer_due):
+            if spoken_over or answered or (speech_ms < limits.word_ms and not record.answer_due):
                 return Step(record)
             return Step(*_expect(record.but(answer_due=True), limits.first_audio_s))
         case KeyPressed(digit=digit):
@@ -219,12 +219,18 @@ def _tool(record: CallRecord, event: CallMessage) -> Step | None:
             record = record.but(tools=record.tools - {call_id})
             effects: tuple[Effect, ...] = (Tell(Child.GEMINI_SESSION, AnswerTool(call_id, event.name, event.result)),)
             if event.ends_call:
-                # The goodbye may still be on its way: its end hangs up, or this timer.
-                effects += (StartTimer(common.GOODBYE, record.limits.farewell_s),)
+                # The goodbye is being said, or still to come, or was said before: its end hangs up, or this timer.
+                saying = record.unheard or record.generating
+                effects += (StartTimer(common.GOODBYE, record.limits.farewell_s if saying else record.limits.goodbye_s),)
                 record = record.but(hang_up_due=True)
             return Step(record, effects)
         case _:
             return None
+
+
+def _ends_goodbye(event: CallMessage) -> bool:
+    """Whether this can be the end of the model's last words: they were heard, and it has no more."""
+    return isinstance(event, PlayoutEmpty) or (isinstance(event, TurnGenerated) and event.audible)
 
 
 def _expect(record: CallRecord, first_audio_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:

@@ -20,6 +20,7 @@ LATENCY_BUCKETS_S: Final = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0,
 SETUP_BUCKETS_S: Final = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 8.0, 12.0)
 CALL_BUCKETS_S: Final = (5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600)  # up to Cloud Run's limit of a request
 LAG_BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)  # a frame is 0.02 s
+QUEUE_BUCKETS_S: Final = (0.02, 0.1, 0.4, 1.0, 3.0, 10.0, 30.0, 120.0)  # a frame, a lead, a pause, a whole answer
 
 MAX_KINDS: Final = 40  # different words a label takes; callbot itself has fewer for each
 LAG_INTERVAL_S: Final = 0.1  # often enough to meet a 20 ms stall now and then, seldom enough to cost nothing
@@ -49,6 +50,16 @@ class Metrics(CallMetrics):
         self._tokens = self._counter("callbot_tokens", "Tokens that the model reported, by kind", "kind")
         self._frames = self._counter("callbot_frames", "Frames of 20 ms, by direction as seen from callbot", "direction")
         self._dropped_s = self._counter("callbot_caller_dropped_seconds", "The caller's audio that the model never got")
+        self._cost_usd = self._counter(
+            "callbot_model_cost_usd", "What the model's part of ended calls is estimated to have cost"
+        )
+        self._queued_s = Histogram(
+            "callbot_queued_seconds",
+            "Audio that waits in a call, sampled with its progress line",
+            ("queue",),
+            buckets=QUEUE_BUCKETS_S,
+            registry=self.registry,
+        )
         self._lag_s = self._histogram("callbot_event_loop_lag_seconds", "How late a timer of the event loop was", LAG_BUCKETS_S)
 
     def call_started(self) -> None:
@@ -97,6 +108,15 @@ class Metrics(CallMetrics):
         self._frames.labels("in").inc(frames_in)
         self._frames.labels("out").inc(frames_out)
         self._dropped_s.inc(dropped_ms / 1000)
+
+    def queued(self, backlog_ms: int, playout_ms: int) -> None:
+        """How much audio waits in a call's two queues, now and then."""
+        self._queued_s.labels("uplink").observe(backlog_ms / 1000)
+        self._queued_s.labels("playout").observe(playout_ms / 1000)
+
+    def cost(self, usd: float) -> None:
+        """What the model's part of a call is estimated to have cost."""
+        self._cost_usd.inc(usd)
 
     def loop_lag(self, lag_s: float) -> None:
         """A timer of the event loop fired so late."""

@@ -125,6 +125,32 @@ async def test_the_model_can_end_the_call_after_its_goodbye() -> None:
     assert call.endings == [("CA1", Ending.HANG_UP, False)]
 
 
+END_CALL = ModelMessage(tool_calls=(ToolCall("f1", "end_call", {}),))
+
+
+@pytest.mark.parametrize("after_ms", [0, 2500])
+async def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end(after_ms: int) -> None:
+    """The function's answer once hung up, before the model could say the goodbye that it had kept for then."""
+    async with on_the_line() as call:
+        call.link.give(END_CALL, ModelMessage(generation_complete=True), COMPLETE)
+        await call.quiet(after_ms)
+        call.link.give(*spoken(4000), GENERATED, COMPLETE)
+        await call.quiet(5000)
+        assert call.twilio.audio == on_the_phone(tone(4000))
+        assert call.twilio.closed == (1000, "bot_said_goodbye")
+    (turn,) = call.log.of("turn.ended")
+    assert (turn["heard_ms"], turn["interrupted"]) == (4000, False)
+
+
+async def test_a_model_that_ends_the_call_without_another_word_is_given_three_seconds() -> None:
+    async with on_the_line() as call:
+        call.link.give(END_CALL)
+        await call.quiet(2800)
+        assert call.twilio.closed is None
+        await call.quiet(400)
+        assert call.twilio.closed == (1000, "bot_said_goodbye")
+
+
 async def test_a_function_that_does_not_exist_is_answered_with_an_error() -> None:
     async with on_the_line() as call:
         call.link.give(ModelMessage(tool_calls=(ToolCall("f1", "transfer_money", {}),)))
@@ -389,7 +415,8 @@ async def test_a_drain_lets_the_sentence_be_heard_and_asks_for_a_new_stream() ->
         call.actor.request_drain()
         await call.quiet(3000)
         assert call.twilio.audio == on_the_phone(tone(2000))
-        assert call.twilio.closed == (1000, "instance_stopping")
+        assert call.twilio.closed == (1001, "instance_stopping")
+    assert call.summary["outcome"] == "moved"
     assert call.endings == [("CA1", Ending.CONTINUE, False)]
     assert [(line["heard_ms"], line["interrupted"]) for line in call.log.of("turn.ended")] == [(2000, False)]
 
@@ -523,10 +550,10 @@ async def test_a_drain_before_the_call_runs_ends_it_in_order() -> None:
     call.actor.request_drain()
     await call.actor.run()
     assert_in_order(call)
-    assert call.summary["reason"] == "instance_stopping"
+    assert (call.summary["outcome"], call.summary["reason"]) == ("moved", "instance_stopping")
     assert call.log.lines[0][1] == "call.started"
     assert call.model.links == []
-    assert call.twilio.closed == (1000, "instance_stopping")
+    assert call.twilio.closed == (1001, "instance_stopping")
 
 
 # Many.

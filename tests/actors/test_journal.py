@@ -88,6 +88,8 @@ class Desk:
             clock=lambda: self.now_s,
             began_s=100.0,
             log_transcripts=log_transcripts,
+            prices_per_min=(0.005, 0.018),
+            playout_ms=lambda: 240,
             redact=redact,
             context={"model": "m", "backend": "gemini"},
         )
@@ -271,6 +273,7 @@ def test_the_progress_line_counts_what_passed(desk: Desk) -> None:
             "frames_out": 40,
             "uplink_ms": 980,
             "backlog_ms": 60,
+            "playout_ms": 240,
             "caller_dropped_ms": 0,
             "caller_gap_ms": 0,
             "turns": 0,
@@ -314,3 +317,12 @@ def test_a_call_without_an_answer_has_no_latency(desk: Desk) -> None:
     desk.journal.summary("completed", "x")
     summary = desk.last()[2]
     assert (summary["latency_p50_ms"], summary["latency_p95_ms"], summary["recovery_max_ms"]) == (None, None, None)
+
+
+def test_the_summary_estimates_what_the_model_cost(desk: Desk) -> None:
+    desk.signs.uplink_ms = 180_000  # three minutes in, one minute out
+    desk.signs.frames_out = 3_000
+
+    desk.journal.summary("completed", "x")
+
+    assert desk.last()[2]["cost_usd"] == pytest.approx(3 * 0.005 + 0.018)

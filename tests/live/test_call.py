@@ -4,6 +4,7 @@ import pytest
 
 from callbot.simulators import voices
 from callbot.simulators.gemini import Parrot, StandInOptions
+from callbot.simulators.gemini.voice import murmur
 from callbot.simulators.twilio import Line, problems
 from tests.live.exchange import exchange
 
@@ -11,16 +12,16 @@ pytestmark = pytest.mark.live
 
 
 async def test_a_caller_is_greeted_answered_interrupts_is_answered_again_and_hangs_up() -> None:
-    async with exchange(StandInOptions(brain=Parrot(min_answer_s=4.0))) as line_up:
+    async with exchange(StandInOptions(brain=Parrot(greeting=murmur(3), min_answer_s=1.5), answer_delay_s=0.05)) as line_up:
 
         async def script(line: Line) -> None:
             await line.wait_until_bot_speaks()
-            await line.wait_until_bot_quiet()
+            await line.wait_until_bot_quiet(400)
             await line.speak(voices.caller("go_forward"))
             await line.wait_until_bot_speaks()
-            await line.barge_in(voices.caller("number"), after_ms=600)
+            await line.barge_in(voices.caller("number")[:12_800], after_ms=600)
             await line.wait_until_bot_speaks()
-            await line.wait_until_bot_quiet()
+            await line.wait_until_bot_quiet(400)
             await line.hang_up()
 
         report = await line_up.carrier.call(script)

@@ -1,4 +1,4 @@
-"""Twenty calls at once, and as many one after another: no task, socket or session of them stays behind.
+"""Twenty calls at once, and ten one after another: no task, socket or session of them stays behind.
 
 What a process holds after a hundred calls is measured from outside, in `test_process.py`.
 """
@@ -19,7 +19,7 @@ from tests.live.exchange import Exchange, exchange
 
 pytestmark = pytest.mark.live
 
-AT_ONCE = IN_A_ROW = 20
+AT_ONCE, IN_A_ROW = 20, 10
 
 # A short beep as the greeting: the caller hears it begin and hangs up.
 BEEP = StandInOptions(brain=Parrot(greeting=tone(440.0, 0.2)), answer_delay_s=0.0, record_audio=False)

@@ -20,7 +20,7 @@ from tests.live.exchange import Exchange, exchange
 pytestmark = pytest.mark.live
 
 FRAME = 20 * 16 * 2  # bytes of 20 ms at the model
-WORDS_S = 3.0
+WORDS_S = 2.5
 ANSWER = tone(700.0, 0.2)
 # 250 ms are for a service in trouble; here it is well again at once.
 FAST = {"greeting": "", "reconnect_backoff_ms": 40, "reconnect_backoff_max_ms": 200}
@@ -113,35 +113,57 @@ async def broken_calls(line_up: Exchange, names: Sequence[str]) -> dict[str, tup
     return {f"{name} while the {'bot' if bot else 'caller'} speaks": one for (name, bot), one in zip(cases, done, strict=True)}
 
 
-async def test_a_link_that_breaks_costs_no_frame_of_the_callers() -> None:
-    async with exchange(StandInOptions(listening="scripted", burst=inf, handle_at_setup=True), **FAST) as line_up:
-        done = await broken_calls(line_up, [name for name in BREAKS if name != "1007"])
+HANDLES = StandInOptions(listening="scripted", burst=inf, handle_at_setup=True)
+
+
+async def test_a_link_that_is_closed_costs_no_frame_of_the_callers() -> None:
+    async with exchange(HANDLES, **FAST) as line_up:
+        done = await broken_calls(line_up, [name for name in BREAKS if name not in {"tcp_reset", "1006", "1007"}])
     missed = {name: frames for name, (frames, _) in done.items()}
-    holes_ms = sorted(round((second.opened_s - first.closed_s) * 1000) for _, (first, second) in done.values())
-    print(f"\nframes missed or doubled: {missed}")
-    print(f"hole between the sessions, ms: {holes_ms}")
-    aborted = {name for name in missed if name.startswith(("tcp_reset", "1006"))}
-    assert all(abs(missed[name]) <= 1 for name in missed.keys() - aborted), missed
-    # What is in a socket when its connection is reset is gone: one message, a frame unless the machine stalls just then.
-    assert sorted(missed[name] for name in aborted)[1] <= 1, missed
-    assert all(0 <= missed[name] <= line_up.settings.uplink_max_message_ms // 20 for name in aborted), missed
+    print(f"\nframes missed or doubled: {missed}\nhole between the sessions, ms: {holes_ms(done)}")
+    assert all(abs(frames) <= 1 for frames in missed.values()), missed
     for _, (first, second) in done.values():
         assert second.resumed
         assert second.handle_offered == first.handles[-1]
 
 
-async def test_without_a_handle_a_fresh_session_goes_on() -> None:
+async def aborted() -> None:
+    """What is in a socket when its connection is reset is gone: a frame, or more if the machine stalls just then."""
+    async with exchange(HANDLES, **FAST) as line_up:
+        done = await broken_calls(line_up, ["tcp_reset", "1006"])
+    missed = {name: frames for name, (frames, _) in done.items()}
+    print(f"\nframes missed, aborted: {missed}\nhole between the sessions, ms: {holes_ms(done)}")
+    assert all(0 <= frames <= 25 for frames in missed.values()), missed
+    assert min(missed.values()) <= 1, missed
+    # Nothing of it was lost here: what was given to sockets is what arrived and what was in them.
+    arrived_ms = sum(len(session.pcm) for session in line_up.standin.sessions) // 32
+    given_ms = sum(summary["uplink_ms"] for summary in line_up.log("call.summary"))
+    assert abs(given_ms - arrived_ms - 20 * sum(missed.values())) <= 20 * len(missed)
+    assert all(second.handle_offered == first.handles[-1] for _, (first, second) in done.values())
+
+
+async def without_a_handle() -> None:
     async with exchange(StandInOptions(listening="scripted", burst=inf), **FAST) as line_up:
-        done = await broken_calls(line_up, ["tcp_reset", "1011"])
-    assert all(0 <= frames <= line_up.settings.uplink_max_message_ms // 20 for frames, _ in done.values())
+        done = await broken_calls(line_up, ["1011"])
+    assert all(abs(frames) <= 1 for frames, _ in done.values())
     assert all(second.handle_offered is None for _, (_, second) in done.values())
 
 
-async def test_after_1007_what_waited_is_not_said_again() -> None:
-    async with exchange(StandInOptions(listening="scripted", burst=inf, handle_at_setup=True), **FAST) as line_up:
+async def after_1007() -> None:
+    """What the service may have objected to is not said again."""
+    async with exchange(HANDLES, **FAST) as line_up:
         done = await broken_calls(line_up, ["1007"])
-        lost = line_up.log("session.lost")
     for frames, (_, second) in done.values():
         assert second.resumed
         assert 0 <= frames < 50, "less than a second is dropped"
+    lost = line_up.log("session.lost")
     assert [(line["code"], line["decision"]) for line in lost] == [(1007, "resume_without_replay")] * 2
+
+
+async def test_a_link_that_is_cut_or_has_no_handle_or_was_closed_for_its_input_goes_on() -> None:
+    await asyncio.gather(aborted(), without_a_handle(), after_1007())
+
+
+def holes_ms(done: dict[str, tuple[int, list[LiveSession]]]) -> list[int]:
+    """From each first session's end to the second's beginning."""
+    return sorted(round((second.opened_s - (first.closed_s or 0.0)) * 1000) for _, (first, second) in done.values())

@@ -23,7 +23,7 @@ async def moved_call(
     async with line_up.driven_call() as (call, first):
         await everybody.wait()
         if busy:
-            # Within the bot's 2 s, so that no answer is due to it; where a settled moment may not come, all 3 s of it.
+            # Within the bot's 2 s, so that no answer is due to it; where a settled moment may not come, all of it.
             words = noise(f"moved {time_left}")
             call.to_say.extend(words if time_left in {"3s", "0s"} else words[:60])
             first.say(tone(440.0, 2.0))
@@ -45,7 +45,7 @@ async def moved_call(
     return after_s, speaking, first, second
 
 
-async def test_a_session_that_is_told_to_go_is_moved_in_time() -> None:
+async def told_to_go() -> None:
     cases = [(notice, busy) for notice in ("50s", "3s", "0s", "soon", None) for busy in (False, True)]
     everybody = asyncio.Barrier(len(cases))
     async with exchange(OPTIONS, greeting="") as line_up:
@@ -70,10 +70,14 @@ async def test_a_session_that_is_told_to_go_is_moved_in_time() -> None:
     assert max(holes_ms) < 5 * HOLE_MS
 
 
-async def test_a_session_is_rotated_before_it_is_too_old() -> None:
+async def grown_old() -> None:
     async with exchange(OPTIONS, greeting="", max_session_s=0.5) as line_up:
         async with line_up.driven_call() as (_, first):
             second = await line_up.successor(first)
             await line_up.successor(second)
         assert [line["reason"] for line in line_up.log("call.state") if line["to"] == "reconnecting"][:2] == ["rotation"] * 2
     assert [session.overlapped for session in line_up.standin.sessions] == [False] * len(line_up.standin.sessions)
+
+
+async def test_a_session_that_is_told_to_go_or_grows_old_is_moved_in_time() -> None:
+    await asyncio.gather(told_to_go(), grown_old())

@@ -50,7 +50,7 @@ def check_apology(line_up: Exchange, report: CallReport) -> None:
     assert longest_silence_ms(report) < 5 * 400
 
 
-async def test_a_model_that_answers_503_for_ever_is_apologised_for() -> None:
+async def answers_503_for_ever() -> None:
     async with exchange(QUICK, carrier=QUICK_WORDS, **SHORT) as line_up:
         line_up.standin.refuse(503)
         never = await line_up.carrier.call(stay)
@@ -59,7 +59,7 @@ async def test_a_model_that_answers_503_for_ever_is_apologised_for() -> None:
     assert line_up.standin.sessions == []
 
 
-async def test_a_model_that_goes_away_in_mid_call_is_apologised_for() -> None:
+async def goes_away_in_mid_call() -> None:
     async with exchange(QUICK, carrier=QUICK_WORDS, **SHORT) as line_up:
 
         async def hears_the_end(line: Line) -> None:
@@ -78,14 +78,14 @@ async def test_a_model_that_goes_away_in_mid_call_is_apologised_for() -> None:
     ]
 
 
-async def test_a_person_is_dialled_where_there_is_one() -> None:
+async def a_person_is_there() -> None:
     async with exchange(QUICK, carrier={"dial_talk_s": 0.1}, fallback_number="+14155550100", **SHORT) as line_up:
         line_up.standin.refuse(403)  # a key that is refused will be refused again: nothing is waited for
         report = await line_up.carrier.call(stay)
     assert [type(verb).__name__ for verb in report.verbs] == ["Connect", "Dial", "Hangup"]
 
 
-async def test_a_model_that_comes_back_finds_the_call_and_every_word() -> None:
+async def comes_back() -> None:
     options = StandInOptions(listening="scripted", burst=inf)
     async with (
         exchange(options, greeting="", **(SHORT | {"unreachable_s": 30.0})) as line_up,
@@ -112,7 +112,7 @@ async def refused_call(model: str, code: int, reason: str) -> None:
     """A call whose link breaks after two turns, and whose handle is refused then."""
     async with exchange(QUICK, model=model, reconnect_backoff_ms=50, vad_silence_ms=300) as line_up:
         line_up.standin.refuse_handles(code, reason)
-        words = voices.caller("number")[:14_000]
+        words = voices.caller("number")[2_000:11_000]
 
         async def script(line: Line) -> None:
             await line.wait_until_bot_speaks()
@@ -145,8 +145,13 @@ async def refused_call(model: str, code: int, reason: str) -> None:
     assert all(message.body != line_up.settings.greeting for message in fresh.received), "nobody is greeted twice"
 
 
+async def test_a_model_that_cannot_be_reached_is_apologised_for_and_one_that_comes_back_finds_every_word() -> None:
+    await asyncio.gather(answers_503_for_ever(), goes_away_in_mid_call(), a_person_is_there(), comes_back())
+
+
 async def test_after_a_refused_handle_a_fresh_session_is_told_what_was_said() -> None:
-    async with asyncio.TaskGroup() as calls:
-        calls.create_task(refused_call("gemini-3.8-live", 1008, "BidiGenerateContent session not found"))
-        calls.create_task(refused_call("gemini-3.8-live", 1011, "Internal error encountered."))
-        calls.create_task(refused_call("gemini-3.1-flash-live-preview", 1007, "BidiGenerateContent session expired"))
+    await asyncio.gather(
+        refused_call("gemini-3.8-live", 1008, "BidiGenerateContent session not found"),
+        refused_call("gemini-3.8-live", 1011, "Internal error encountered."),
+        refused_call("gemini-3.1-flash-live-preview", 1007, "BidiGenerateContent session expired"),
+    )

@@ -1,5 +1,7 @@
 """The same call by the other ways that can be configured: the SDK's codec, and Vertex."""
 
+import asyncio
+
 import pytest
 
 from callbot.simulators import voices
@@ -34,17 +36,16 @@ def check(line_up: Exchange, report: CallReport) -> None:
     assert summary["latency_p50_ms"] is not None
 
 
-async def test_a_call_through_the_sdks_own_codec() -> None:
+async def through_the_sdks_own_codec() -> None:
     async with exchange(QUICK, model_codec="sdk") as line_up:
         report = await line_up.carrier.call(short_conversation)
     check(line_up, report)
     assert line_up.standin.connections_open == 0
 
 
-async def test_a_call_through_vertex() -> None:
-    async with exchange(
-        QUICK, use_vertexai=True, google_cloud_project="a-project", vertex_access_token="an-access-token"
-    ) as line_up:
+async def through_vertex() -> None:
+    vertex = {"use_vertexai": True, "google_cloud_project": "a-project", "vertex_access_token": "an-access-token"}
+    async with exchange(QUICK, **vertex) as line_up:
         report = await line_up.carrier.call(short_conversation)
     check(line_up, report)
     [session] = line_up.standin.sessions
@@ -52,3 +53,7 @@ async def test_a_call_through_vertex() -> None:
     assert session.credential == "an-access-token"
     assert session.setup is not None
     assert session.setup["model"].startswith("projects/a-project/locations/us-central1/publishers/google/models/")
+
+
+async def test_a_call_through_the_sdks_own_codec_and_one_through_vertex() -> None:
+    await asyncio.gather(through_the_sdks_own_codec(), through_vertex())

@@ -9,7 +9,7 @@ from callbot.simulators.gemini import Fault, Parrot, StandInOptions
 from callbot.simulators.gemini.faults import Close
 from callbot.simulators.gemini.triggers import OnReady
 from callbot.simulators.gemini.voice import tone
-from callbot.simulators.twilio import Line
+from callbot.simulators.twilio import Line, OverrideParameter
 from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, exchange
 from tests.live.plain_caller import call_fields, post
 
@@ -41,7 +41,7 @@ async def first_words_ms(*, prewarm: bool) -> list[float]:
 
 
 async def test_the_first_words_come_sooner_by_the_sessions_opening() -> None:
-    without, with_it = await first_words_ms(prewarm=False), await first_words_ms(prewarm=True)
+    without, with_it = await asyncio.gather(first_words_ms(prewarm=False), first_words_ms(prewarm=True))
     print(f"\nfrom the stream's start to the first sound: {median(without):.0f} ms without, {median(with_it):.0f} ms with")
     assert median(with_it) < median(without)
 
@@ -82,3 +82,13 @@ async def test_a_session_that_died_while_it_waited_is_opened_anew_and_one_that_i
             ("draining", "closed"),
         ]
     assert [line["cause"] for line in line_up.log("session.prewarm_failed")] == ["http_503"]
+
+
+async def test_a_stream_without_its_token_gets_no_session_that_waits() -> None:
+    async with exchange(StandInOptions(), prewarm_s=1.0, carrier={"setup_ms": (200, 200)}) as line_up:
+        stranger = OverrideParameter("token", "not-the-one-that-was-given")
+        report = await line_up.carrier.call(hears_a_word, faults=[stranger])
+        await line_up.standin.wait_for(lambda: line_up.standin.sessions[0].closed, 20)
+    assert report.heard_ms == 0
+    [session] = line_up.standin.sessions
+    assert session.received == [], "nothing was ever said to it"

@@ -83,8 +83,8 @@ def lost(
     return SessionLost(attempt, decision, cause, 1006, "", 10.0, retry_after_s)
 
 
-def ready(attempt: int, plan: Plan = Plan.RESUME) -> SessionReady:
-    return SessionReady(attempt, plan, 300, 11.0)
+def ready(attempt: int, plan: Plan = Plan.RESUME, *, at_s: float = 11.0) -> SessionReady:
+    return SessionReady(attempt, plan, 300, at_s)
 
 
 def fired(name: str) -> TimerFired:

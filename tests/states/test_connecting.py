@@ -1,7 +1,23 @@
 """Connecting: the session is opening, the caller's audio is kept."""
 
 import pytest
-from call_machine import GREETS, HANDLE, QUIET, STARTED, connecting, fired, lost, moves, openings, ready, say, stops, told
+from call_machine import (
+    GREETS,
+    HANDLE,
+    QUIET,
+    STARTED,
+    connecting,
+    feed,
+    fired,
+    lost,
+    moves,
+    openings,
+    ready,
+    say,
+    stops,
+    timers,
+    told,
+)
 
 from callbot.effects import Moved, OpenSession, RestartChild, StartTimer, StopTimer, Tell
 from callbot.messages import (
@@ -148,6 +164,27 @@ def test_the_caller_is_followed_while_there_is_no_session() -> None:
     assert machine.record.caller_speaking
     assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
     assert not machine.record.caller_speaking
+
+
+def test_words_spoken_before_there_is_a_session_are_waited_for_by_the_first_one() -> None:
+    machine = connecting()
+    feed(machine, CallerSpoke(1.0), CallerPaused(2.0, 240, 2.5))
+    assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, True)
+    assert machine.handle(SessionReady(1, Plan.NEW, 300, 3.0)) == (
+        Moved("connecting", "streaming", "session_ready"),
+        StopTimer("unreachable"),
+        StartTimer("idle", 120.0),
+        StartTimer("rotate", 540.0),
+        StartTimer("first_audio", 7.0),
+    )
+    assert machine.handle(fired("first_audio"))[0] == say(QUIET.nudge)
+
+
+def test_a_cough_before_there_is_a_session_calls_for_no_answer() -> None:
+    machine = connecting()
+    feed(machine, CallerSpoke(1.0), CallerPaused(1.2, 239, 1.7))
+    assert (machine.record.answer_due, machine.record.spoke_in_gap) == (False, False)
+    assert "first_audio" not in timers(machine.handle(SessionReady(1, Plan.NEW, 300, 3.0)))
 
 
 def test_keys_pressed_early_are_kept_until_a_session_can_be_told() -> None:

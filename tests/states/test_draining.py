@@ -90,7 +90,7 @@ def test_a_drain_lets_the_last_words_be_heard() -> None:
     )
     assert machine.handle(PlayoutEmpty(4.0)) == (
         StopTimer("farewell"),
-        close_stream(1000, "instance_stopping"),
+        close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
 
@@ -100,7 +100,7 @@ def test_last_words_end_with_their_time_or_with_the_caller(event: CallMessage) -
     machine = draining()
     assert machine.handle(event) == (
         StopTimer("farewell"),
-        close_stream(1000, "instance_stopping"),
+        close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
 
@@ -116,7 +116,7 @@ def test_a_stream_whose_other_end_is_gone_needs_no_last_words() -> None:
     machine = draining()
     assert machine.handle(ended(Child.TWILIO_IO)) == (
         StopTimer("farewell"),
-        close_stream(1000, "instance_stopping"),
+        close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
 
@@ -130,7 +130,7 @@ def test_the_call_is_closed_when_the_last_child_has_ended() -> None:
         Moved("draining", "closed", "all_ended"),
         StopTimer("drain"),
         StopTimer("farewell"),
-        Report("completed", "instance_stopping"),
+        Report("moved", "instance_stopping"),
     )
     assert machine.state is State.CLOSED
 
@@ -158,7 +158,7 @@ def test_children_that_do_not_end_are_cancelled_by_the_drain_timer() -> None:
         Moved("draining", "closed", "drain_time_out"),
         StopTimer("drain"),
         StopTimer("farewell"),
-        Report("completed", "instance_stopping"),
+        Report("moved", "instance_stopping"),
     )
 
 
@@ -187,7 +187,7 @@ def test_a_hang_up_while_connecting_closes_the_session_that_is_opening() -> None
 
 def test_a_drain_while_nothing_plays_closes_the_stream_at_once() -> None:
     machine = streaming()
-    assert machine.handle(DrainRequested(2.0))[-2:] == (close_stream(1000, "instance_stopping"), StopChildren())
+    assert machine.handle(DrainRequested(2.0))[-2:] == (close_stream(1001, "instance_stopping"), StopChildren())
 
 
 def test_a_drain_before_the_call_has_begun_closes_it() -> None:
@@ -197,7 +197,7 @@ def test_a_drain_before_the_call_has_begun_closes_it() -> None:
         ("connecting", "draining", "instance_stopping"),
         ("draining", "closed", "all_ended"),
     ]
-    assert Report("completed", "instance_stopping") in effects
+    assert Report("moved", "instance_stopping") in effects
 
 
 def test_the_handle_is_forgotten() -> None:
@@ -219,7 +219,7 @@ def test_a_loss_of_the_session_is_no_matter_any_more() -> None:
     [
         (CallerGone("stop", 2.0), "caller_hung_up", "completed", Ending.HANG_UP, 1000),
         (CallerGone("closed", 2.0), "stream_closed", "completed", Ending.HANG_UP, 1000),
-        (DrainRequested(2.0), "instance_stopping", "completed", Ending.CONTINUE, 1000),
+        (DrainRequested(2.0), "instance_stopping", "moved", Ending.CONTINUE, 1001),
         (fired("max_call"), "call_limit", "completed", Ending.HANG_UP, 1000),
         (fired("idle"), "nobody_spoke", "completed", Ending.HANG_UP, 1000),
         (fired("goodbye"), "bot_said_goodbye", "completed", Ending.HANG_UP, 1000),

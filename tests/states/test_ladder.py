@@ -148,12 +148,41 @@ def test_a_sign_of_life_begins_the_count_anew() -> None:
     assert machine.record.tries == 0
 
 
-def test_a_new_handle_is_a_sign_of_life() -> None:
+@pytest.mark.parametrize(("at_s", "tries"), [(11.0, 1), (15.9, 1), (16.0, 0), (500.0, 0)])
+def test_a_new_handle_is_a_sign_of_life_in_a_session_that_has_lived_five_seconds(at_s: float, tries: int) -> None:
     machine = open_call()
     machine.handle(lost(1))
     assert machine.record.tries == 1
-    feed(machine, ready(2), HandleRenewed(2, "second"))
+    feed(machine, ready(2, at_s=11.0), HandleRenewed(2, "second", at_s))
+    assert (machine.record.tries, machine.record.handle) == (tries, "second")
+
+
+def test_a_first_session_that_has_lived_five_seconds_is_no_part_of_the_failures_before_it() -> None:
+    machine = connecting()
+    feed(machine, lost(1, Decision.WAIT), ready(2, Plan.NEW, at_s=3.0), HandleRenewed(2, "first", 7.9))
+    assert machine.record.tries == 1
+    machine.handle(HandleRenewed(2, "second", 8.0))
     assert machine.record.tries == 0
+
+
+def test_a_service_that_hands_out_a_handle_at_set_up_and_closes_is_given_up() -> None:
+    """It was once reopened for ever, without a pause: every handle began the count anew."""
+    machine = open_call()
+    delays = []
+    for attempt in range(1, 13):
+        (opening,) = openings(machine.handle(lost(attempt)))
+        delays.append(opening.after_s)
+        feed(machine, ready(attempt + 1, at_s=11.0 * attempt), HandleRenewed(attempt + 1, f"h{attempt}", 11.0 * attempt + 0.1))
+    assert delays == [0.0, 0.25, 0.5, 1.0, 2.0, *[4.0] * 7]
+    assert openings(machine.handle(lost(13))) == []
+    assert (machine.state, machine.record.outcome) == (State.DRAINING, "model_unreachable")
+
+
+def test_a_service_that_hands_out_a_handle_after_each_refusal_of_audio_loses_it() -> None:
+    machine = open_call()
+    feed(machine, lost(1, Decision.RESUME_WITHOUT_REPLAY), ready(2), HandleRenewed(2, "second", 11.1))
+    (opening,) = openings(machine.handle(lost(2, Decision.RESUME_WITHOUT_REPLAY)))
+    assert (opening.plan, opening.handle) == (Plan.HISTORY, None)
 
 
 def test_each_session_counts_its_turns_on_from_the_last() -> None:

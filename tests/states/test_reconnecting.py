@@ -87,7 +87,29 @@ def test_the_next_session_opens_when_the_closed_one_is_gone_and_not_before() -> 
 def test_a_session_that_crashes_while_it_closes_is_gone_too() -> None:
     machine = closing()
     (opening,) = openings(machine.handle(ChildExited(Child.GEMINI_SESSION, 1, "KeyError: 'x'", 6.0)))
-    assert (opening.attempt, opening.plan) == (2, Plan.RESUME)
+    assert (opening.attempt, opening.plan, machine.record.restarts) == (2, Plan.RESUME, 1)
+
+
+def test_a_session_that_crashes_once_too_often_while_it_closes_is_given_up() -> None:
+    """Crashes were once counted here and never judged: a session that crashed at every close was opened again for ever."""
+    machine = streaming(Limits(max_restarts=1))
+    for attempt in (1, 2):
+        machine.handle(GoAway(attempt, 0.0, 5.0))
+        assert machine.record.session is Session.CLOSING
+        effects = machine.handle(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 6.0))
+        if attempt == 1:
+            machine.handle(ready(2))
+    assert moves(effects) == [("reconnecting", "draining", "session_crashed")]
+    assert openings(effects) == []
+    assert CLOSE_SESSION not in effects, "there is none any more"
+    assert (machine.record.outcome, machine.record.ending.value) == ("model_unreachable", "apologise")
+
+
+def test_a_session_that_crashes_once_too_often_while_it_opens_is_given_up_whatever_other_model_there_is() -> None:
+    machine = streaming(Limits(max_restarts=0, models=2))
+    machine.handle(lost(1))
+    effects = machine.handle(ChildExited(Child.GEMINI_SESSION, 2, "KeyError: 'x'", 6.0))
+    assert moves(effects) == [("reconnecting", "draining", "session_crashed")]
 
 
 def test_a_move_after_which_a_fresh_session_is_wanted_forgets_the_handle() -> None:
@@ -197,6 +219,36 @@ def test_the_caller_is_followed_so_that_the_next_session_is_not_talked_over() ->
     assert machine.record.caller_speaking
     machine.handle(CallerPaused(6.0, 900, 6.5))
     assert not machine.record.caller_speaking
+
+
+def test_words_spoken_while_there_is_no_session_are_the_next_ones_to_answer() -> None:
+    """The next session hears them from the backlog; to ask at once made two answers of one question."""
+    machine = reconnecting()
+    assert not machine.record.answer_due
+    feed(machine, CallerSpoke(5.0), CallerPaused(6.0, 240, 6.5))
+    assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, True)
+    assert timers(machine.handle(ready(2))) == {"idle": 120.0, "rotate": 540.0, "first_audio": 7.0}
+
+
+def test_a_cough_while_there_is_no_session_is_nothing_to_answer() -> None:
+    machine = reconnecting()
+    feed(machine, CallerSpoke(5.0), CallerPaused(5.2, 239, 5.7))
+    assert (machine.record.answer_due, machine.record.spoke_in_gap) == (False, False)
+    assert "first_audio" not in timers(machine.handle(ready(2)))
+
+
+def test_an_answer_that_was_cut_off_is_not_asked_for_when_the_caller_has_spoken_since() -> None:
+    machine = talking()
+    feed(machine, lost(1), CallerSpoke(5.0), CallerPaused(6.0, 900, 6.5))
+    assert timers(machine.handle(ready(2)))["first_audio"] == 7.0
+
+
+def test_what_was_said_in_an_earlier_gap_does_not_put_off_asking_for_an_answer_cut_off_now() -> None:
+    machine = reconnecting()
+    feed(machine, CallerSpoke(5.0), CallerPaused(6.0, 900, 6.5), ready(2))
+    machine.handle(lost(2))
+    assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, False)
+    assert timers(machine.handle(ready(3)))["first_audio"] == 1.5
 
 
 def test_keys_are_kept_and_told_to_the_next_session() -> None:

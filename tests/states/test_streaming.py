@@ -25,6 +25,7 @@ from call_machine import (
 from callbot.effects import CancelTools, Moved, OpenSession, RunTool, StartTimer, StopTimer, Tell
 from callbot.messages import (
     AnswerTool,
+    Beat,
     CallerPaused,
     CallerSpoke,
     CallMessage,
@@ -47,6 +48,7 @@ from callbot.messages import (
     ToolCalled,
     ToolFinished,
     ToolsCancelled,
+    Transcribed,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
@@ -58,6 +60,8 @@ from callbot.states import CallMachine, Limits, Session, State
 WAITS = (StartTimer("first_audio", 7.0), StartTimer("comfort", 3.0))
 WAITS_ON = StartTimer("first_audio", 4.0)  # the caller waited before: the comfort sound's timer runs already
 TOOL = ToolCalled(1, "f1", "look_up", {"q": "x"}, 5.0)
+ENDS_CALL = ToolFinished(1, "f1", "end_call", {"status": "ok"}, ends_call=True, at_s=6.0)
+GOODBYE_ANSWERED = Tell(Child.GEMINI_SESSION, AnswerTool("f1", "end_call", {"status": "ok"}))
 MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer("unreachable", 12.0), StartTimer("comfort", 3.0))
 
 
@@ -172,7 +176,38 @@ def test_a_turn_is_followed_to_its_end() -> None:
     assert machine.record.settled
     done = (StopTimer("turn_gap"), StopTimer("turn_complete"))
     assert machine.handle(TurnCompleted(1, True, "", 3.0)) == done
+
+
+def test_a_turn_that_is_never_said_to_be_over_moves_the_session_at_a_settled_moment() -> None:
+    """The call once went on in a session that took no further turn: every answer after that was missing."""
+    machine = talking()
+    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0))
+    assert machine.handle(fired("turn_complete")) == (
+        StartTimer("move", 30.0),
+        CLOSE_SESSION,
+        Moved("streaming", "reconnecting", "no_turn_complete"),
+        *MOVE_TIMERS,
+    )
+    assert machine.record.after_close is Decision.RESUME
+
+
+def test_a_session_that_never_ended_its_turn_is_not_moved_while_somebody_speaks() -> None:
+    machine = talking()
+    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), CallerSpoke(3.0))
+    assert machine.handle(fired("turn_complete")) == (StartTimer("move", 30.0),)
+    assert (machine.state, machine.record.moving) == (State.STREAMING, "no_turn_complete")
+    machine.handle(PlayoutEmpty(4.0))
+    assert machine.state is State.STREAMING, "the caller speaks"
+    machine.handle(CallerPaused(5.0, 900, 5.5))
+    assert machine.state is State.STREAMING, "an answer is due"
+    assert moves(machine.handle(fired("move"))) == [("streaming", "reconnecting", "no_turn_complete")]
+
+
+def test_a_move_that_is_wanted_already_is_not_put_off_by_a_turn_that_never_ended() -> None:
+    machine = talking()
+    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), GoAway(1, 5.0, 5.0))
     assert machine.handle(fired("turn_complete")) == ()
+    assert (machine.state, machine.record.moving) == (State.STREAMING, "go_away")
 
 
 def test_a_turn_that_is_complete_without_having_been_generated_is_over_too() -> None:
@@ -569,11 +604,7 @@ def test_tools_of_another_session_are_not_run_nor_answered() -> None:
 def test_end_call_while_the_goodbye_plays_hangs_up_at_its_end() -> None:
     machine = talking()
     machine.handle(TOOL)
-    effects = machine.handle(ToolFinished(1, "f1", "end_call", {"status": "ok"}, ends_call=True, at_s=6.0))
-    assert effects == (
-        Tell(Child.GEMINI_SESSION, AnswerTool("f1", "end_call", {"status": "ok"})),
-        StartTimer("goodbye", 10.0),
-    )
+    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer("goodbye", 10.0))
     machine.handle(TurnGenerated(1, audible=True, at_s=7.0))
     assert machine.state is State.STREAMING
     effects = machine.handle(PlayoutEmpty(9.0))
@@ -581,26 +612,72 @@ def test_end_call_while_the_goodbye_plays_hangs_up_at_its_end() -> None:
     assert (machine.record.outcome, machine.record.ending.value) == ("completed", "hang_up")
 
 
-def test_end_call_after_the_goodbye_was_heard_hangs_up_at_once() -> None:
+def test_end_call_after_the_goodbye_was_heard_waits_three_seconds_for_another_word() -> None:
+    """It may be said before the function or after it, and nothing tells which; the call was once hung up on the first word."""
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0), TOOL)
-    effects = machine.handle(ToolFinished(1, "f1", "end_call", {}, ends_call=True, at_s=6.0))
-    assert moves(effects) == [("streaming", "draining", "bot_said_goodbye")]
+    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer("goodbye", 3.0))
+    assert machine.state is State.STREAMING
+    assert moves(machine.handle(fired("goodbye"))) == [("streaming", "draining", "bot_said_goodbye")]
+
+
+def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end() -> None:
+    machine = streaming()
+    machine.handle(TOOL)
+    assert timers(machine.handle(ENDS_CALL)) == {"goodbye": 3.0}
+    feed(machine, TurnStarted(1, 7.0), TurnAudible(1, 7.0))
+    assert timers(machine.handle(TurnSpeaking(1, 7.0))) == {"idle": 120.0, "goodbye": 10.0}
+    for event in (TurnGenerated(1, True, 7.2), TurnCompleted(1, True, "", 7.3)):
+        machine.handle(event)
+        assert machine.state is State.STREAMING, "all of it is generated, not all of it heard"
+    assert moves(machine.handle(PlayoutEmpty(9.0)))[0] == ("streaming", "draining", "bot_said_goodbye")
+
+
+def test_a_goodbye_with_a_pause_in_it_is_heard_to_its_end() -> None:
+    machine = streaming()
+    feed(machine, TOOL, ENDS_CALL, TurnStarted(1, 7.0), TurnAudible(1, 7.0), TurnSpeaking(1, 7.0), PlayoutEmpty(7.5))
+    assert machine.state is State.STREAMING, "the model has more to say"
+    feed(machine, PlayoutResumed(1, 8.0), PlayoutEmpty(8.5))
+    assert machine.state is State.STREAMING
+    assert moves(machine.handle(TurnGenerated(1, True, 8.6)))[0] == ("streaming", "draining", "bot_said_goodbye")
+
+
+def test_the_end_of_the_turn_that_only_called_the_function_is_no_goodbyes_end() -> None:
+    machine = streaming()
+    feed(machine, TOOL, ENDS_CALL, TurnGenerated(1, False, 6.1), TurnCompleted(1, False, "", 6.1))
+    assert machine.state is State.STREAMING
+
+
+@pytest.mark.parametrize("event", [CallerSpoke(6.1), CallerPaused(6.2, 100, 6.3), Beat(6.1), Transcribed("caller", "bye", 0)])
+def test_nothing_but_the_goodbyes_own_end_hangs_up(event: CallMessage) -> None:
+    machine = streaming()
+    feed(machine, TOOL, ENDS_CALL, event)
+    assert machine.state is State.STREAMING
+
+
+def test_end_call_while_the_model_speaks_or_is_heard_gives_the_goodbye_its_whole_time() -> None:
+    unheard = talking()
+    feed(unheard, TurnGenerated(1, True, 2.0), TOOL)
+    assert timers(unheard.handle(ENDS_CALL)) == {"goodbye": 10.0}
+    generating = talking()
+    feed(generating, PlayoutEmpty(2.0), TOOL)
+    assert timers(generating.handle(ENDS_CALL)) == {"goodbye": 10.0}
 
 
 def test_a_goodbye_whose_end_never_comes_is_cut_by_its_timer() -> None:
     machine = talking()
-    feed(machine, TOOL, ToolFinished(1, "f1", "end_call", {}, ends_call=True, at_s=6.0))
+    feed(machine, TOOL, ENDS_CALL)
     assert moves(machine.handle(fired("goodbye"))) == [("streaming", "draining", "bot_said_goodbye")]
 
 
 def test_the_call_does_not_end_while_another_tool_runs() -> None:
-    machine = streaming()
-    feed(machine, TOOL, ToolCalled(1, "f2", "book", {}, 5.0))
-    machine.handle(ToolFinished(1, "f1", "end_call", {}, ends_call=True, at_s=6.0))
+    machine = talking()
+    feed(machine, TOOL, ToolCalled(1, "f2", "book", {}, 5.0), ENDS_CALL, TurnGenerated(1, True, 6.0), PlayoutEmpty(7.0))
     assert machine.state is State.STREAMING
-    effects = machine.handle(ToolFinished(1, "f2", "book", {}, ends_call=False, at_s=6.0))
-    assert moves(effects) == [("streaming", "draining", "bot_said_goodbye")]
+    machine.handle(ToolFinished(1, "f2", "book", {}, ends_call=False, at_s=8.0))
+    assert machine.state is State.STREAMING, "the model has its answer now, and may say something of it"
+    feed(machine, TurnStarted(2, 8.5), TurnAudible(2, 8.5), TurnSpeaking(2, 8.5), TurnGenerated(2, True, 8.6))
+    assert moves(machine.handle(PlayoutEmpty(9.0)))[0] == ("streaming", "draining", "bot_said_goodbye")
 
 
 # Keys.
@@ -628,12 +705,28 @@ def test_an_entry_has_at_most_32_keys() -> None:
 
 
 def test_handles_of_the_session_in_force_replace_each_other() -> None:
-    machine = change(streaming(), tries=3, opening_failures=1, bad_audio=1)
-    machine.handle(HandleRenewed(1, "newer"))
-    record = machine.record
-    assert (record.handle, record.tries, record.opening_failures, record.bad_audio) == ("newer", 0, 0, 0)
-    machine.handle(HandleRenewed(9, "other"))
+    machine = streaming()
+    machine.handle(HandleRenewed(1, "newer", 20.0))
     assert machine.record.handle == "newer"
+    machine.handle(HandleRenewed(9, "other", 20.0))
+    assert machine.record.handle == "newer"
+
+
+@pytest.mark.parametrize(("at_s", "counts"), [(4.0, (3, 1, 1)), (6.0, (0, 0, 0))])
+def test_a_handle_forgets_what_failed_before_only_when_its_session_has_lived_five_seconds(
+    at_s: float, counts: tuple[int, int, int]
+) -> None:
+    machine = change(streaming(), tries=3, opening_failures=1, bad_audio=1)
+    machine.handle(HandleRenewed(1, "newer", at_s))
+    record = machine.record
+    assert (record.handle, (record.tries, record.opening_failures, record.bad_audio)) == ("newer", counts)
+
+
+@pytest.mark.parametrize("busy", [{"generating": True}, {"tools": frozenset({"f1"})}])
+def test_a_handle_of_mid_answer_is_not_resumed_from_but_is_a_sign_of_life(busy: dict[str, object]) -> None:
+    machine = change(streaming(), tries=3, **busy)
+    machine.handle(HandleRenewed(1, "mid-answer", 20.0))
+    assert (machine.record.handle, machine.record.tries) == (HANDLE, 0)
 
 
 @pytest.mark.parametrize(

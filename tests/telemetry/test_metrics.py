@@ -27,6 +27,9 @@ from callbot.telemetry.metrics import MAX_KINDS, Metrics
         (lambda m: m.audio(1070, 543, 500), "callbot_frames_total", {"direction": "in"}, 1070),
         (lambda m: m.audio(1070, 543, 500), "callbot_frames_total", {"direction": "out"}, 543),
         (lambda m: m.audio(1070, 543, 500), "callbot_caller_dropped_seconds_total", {}, 0.5),
+        (lambda m: m.cost(0.07), "callbot_model_cost_usd_total", {}, 0.07),
+        (lambda m: m.queued(1500, 240), "callbot_queued_seconds_sum", {"queue": "uplink"}, 1.5),
+        (lambda m: m.queued(1500, 240), "callbot_queued_seconds_bucket", {"queue": "playout", "le": "0.4"}, 1),
         (lambda m: m.loop_lag(0.03), "callbot_event_loop_lag_seconds_bucket", {"le": "0.05"}, 1),
     ],
 )

@@ -83,6 +83,9 @@ class GeminiStandIn:
                     group.create_task(wire.close(1001, "The stand-in is closing."))
         for server in self._servers:
             await server.wait_closed()
+        if self._identity is not None:
+            # The callback is a cycle through the context that the garbage collector cannot see: it would keep all of this.
+            self._identity.server_context.sni_callback = None
         if self._temporary is not None:
             self._temporary.cleanup()
         if self._crashes and error is None:
