@@ -47,6 +47,7 @@ SETTINGS: dict[str, Any] = {
 # The usual limit (4 s), although everything else is scaled down: a busy machine stretches what is heard.
 DEAD_AIR_MS = 4_000
 WORDS = voices.caller("number")[:14_000]
+_DEAF = {"BlackHole", "StopReading", "ReadSlowly", "IgnoreClose", "HalfOpenClose"}
 LEGAL = {(row.source.value, row.dest.value) for row in TABLE}
 
 
@@ -56,7 +57,7 @@ class Fate:
 
     number: int
     told: tuple[str, ...]
-    outcomes: tuple[str, ...]  # one for each stream that was admitted
+    outcomes: tuple[str, ...]  # and their reasons, one for each stream that was admitted
     breaches: tuple[str, ...]  # what must not happen; empty for a good call
     dead_air_ms: int
     frames_sent: int  # by the caller, while a stream was up
@@ -143,7 +144,7 @@ def _judge(number: int, trouble: Trouble, line_up: Exchange, report: CallReport)
     return Fate(
         number=number,
         told=trouble.told,
-        outcomes=tuple(summary["outcome"] for summary in summaries),
+        outcomes=tuple(f"{summary['outcome']} ({summary['reason']})" for summary in summaries),
         breaches=tuple(breaches),
         dead_air_ms=dead_air_ms,
         frames_sent=sum(summary["frames_in"] for summary in summaries),
@@ -176,7 +177,9 @@ def _breaches(line_up: Exchange, report: CallReport) -> list[str]:
         for line in line_up.log(kind)
     ]
     found += [f"to Twilio: {fault.kind}: {fault.explanation}" for fault in report.protocol_faults]
-    if any(session.overlapped for session in line_up.standin.sessions):
+    # A stand-in that was told to be deaf does not see that its peer has gone: its socket is open for its own eyes only.
+    deaf = any(_DEAF & set(session.fired) for session in line_up.standin.sessions)
+    if not deaf and any(session.overlapped for session in line_up.standin.sessions):
         found.append("a resume was tried while the old socket was open")
     if line_up.standin.connections_open:
         found.append(f"{line_up.standin.connections_open} model sessions left open")

@@ -83,11 +83,12 @@ deploy_service() {
   change gcloud run deploy "$SERVICE" "${flags[@]}" --quiet
 }
 
+# The project is set with an API key too: log lines name the trace of their request by it.
 settings_of_service() {
-  local settings=("SERVICE_URL=$PUBLIC_URLS" LOG_FORMAT=json "CALLBOT_MAX_CALLS=$MAX_CALLS") line
+  local settings=("SERVICE_URL=$PUBLIC_URLS" LOG_FORMAT=json "CALLBOT_MAX_CALLS=$MAX_CALLS" "GOOGLE_CLOUD_PROJECT=$PROJECT") line
   [[ -z $ACCOUNT_SID ]] || settings+=("TWILIO_ACCOUNT_SID=$ACCOUNT_SID")
   [[ $VERTEX == no ]] ||
-    settings+=(GOOGLE_GENAI_USE_VERTEXAI=1 "GOOGLE_CLOUD_PROJECT=$PROJECT" "GOOGLE_CLOUD_LOCATION=$LOCATION")
+    settings+=(GOOGLE_GENAI_USE_VERTEXAI=1 "GOOGLE_CLOUD_LOCATION=$LOCATION")
   [[ -z $MODEL ]] || settings+=("GOOGLE_GENAI_MODEL=$MODEL")
   [[ -z $PROMPT_FILE ]] || settings+=("CALLBOT_PROMPT=$(<"$PROMPT_FILE")")
   settings+=(${EXTRA_ENV[@]+"${EXTRA_ENV[@]}"})

@@ -134,7 +134,9 @@ async def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end(after_ms:
     async with on_the_line() as call:
         call.link.give(END_CALL, ModelMessage(generation_complete=True), COMPLETE)
         await call.quiet(after_ms)
-        call.link.give(*spoken(4000), GENERATED, COMPLETE)
+        call.link.give(*spoken(4000))
+        await call.quiet(100)
+        call.link.give(GENERATED, COMPLETE)
         await call.quiet(5000)
         assert call.twilio.audio == on_the_phone(tone(4000))
         assert call.twilio.closed == (1000, "bot_said_goodbye")

@@ -188,7 +188,10 @@ class CallWorld(RuleBasedStateMachine):
     def a_session_crashes(self) -> None:
         for attempt in self.live():
             del self.sessions[attempt]
-            self.tell(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 1.0))
+            before, state = self.machine.record, self.machine.state
+            effects = self.tell(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 1.0))
+            if state in {State.STREAMING, State.RECONNECTING} and before.restarts >= before.limits.max_restarts:
+                assert not any(isinstance(effect, OpenSession) for effect in effects), "crashes without end"
 
     @rule(decision=DECISIONS, behind=st.integers(1, 3))
     def stale_news_of_an_earlier_session_come(self, decision: Decision, behind: int) -> None:
@@ -207,12 +210,14 @@ class CallWorld(RuleBasedStateMachine):
             assert all(effect == Tell(Child.GEMINI_SESSION, CloseSession()) for effect in effects)
         assert (self.machine.state, self.machine.record) == before
 
-    @rule()
-    def the_session_gets_a_handle(self) -> None:
+    @rule(
+        at_s=st.sampled_from([1.0, 6.0])
+    )  # of a session that was ready at 1.0: too young to be a sign of life, and old enough
+    def the_session_gets_a_handle(self, at_s: float) -> None:
         for attempt in self.live():
             if self.sessions[attempt] == "open":
                 self.handles += 1
-                self.tell(HandleRenewed(attempt, f"{SECRET}-{self.handles}"))
+                self.tell(HandleRenewed(attempt, f"{SECRET}-{self.handles}", at_s))
 
     @rule(time_left_s=st.sampled_from([None, 0.0, 3.0, 50.0]))
     def the_session_goes_away(self, time_left_s: float | None) -> None:

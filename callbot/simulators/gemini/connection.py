@@ -58,7 +58,7 @@ class WireConnection(ServerConnection):
         Raises:
             ConnectionClosed: the connection has ended.
         """
-        if self.read_delay_s:
+        if self.read_delay_s and not self.transport.is_closing():  # what a lost connection has left is not worth the wait
             await asyncio.sleep(self.read_delay_s)
         if not self._hearing.is_set():
             await self._hearing.wait()
