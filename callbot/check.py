@@ -16,6 +16,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from rich.console import Console
+from rich.markup import escape
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
@@ -186,6 +187,8 @@ async def _loop(settings: Settings) -> Finding:
 
 def _print(console: Console, finding: Finding) -> None:
     colour = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.ERROR: "red"}[finding.verdict]
-    console.print(f"[{colour}]{finding.verdict.value:<8}[/{colour}] {finding.subject:<9} {finding.detail}", soft_wrap=True)
+    console.print(
+        f"[{colour}]{finding.verdict.value:<8}[/{colour}] {finding.subject:<9} {escape(finding.detail)}", soft_wrap=True
+    )
     if finding.remedy:
-        console.print(f"{'':18} -> {finding.remedy}", soft_wrap=True)
+        console.print(f"{'':18} -> {escape(finding.remedy)}", soft_wrap=True)

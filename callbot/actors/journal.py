@@ -28,6 +28,7 @@ from callbot.messages import (
     StreamStarted,
     ToolCalled,
     Transcribed,
+    TurnCompleted,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
@@ -36,6 +37,9 @@ from callbot.messages import (
 
 # An answer that comes later than this after the caller's last word is an answer to something else.
 _LATENCY_LIMIT_S: Final = 30.0
+
+# What is said without a pause or an answer; longer is cut at its beginning.
+_LONGEST_LINE: Final = 2_000
 
 
 class CallMetrics:
@@ -70,6 +74,9 @@ class CallMetrics:
 
     def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
         """A call's totals, at its end."""
+
+    def call_reason(self, reason: str) -> None:
+        """Why a call ended: a limit, a hang-up, a fault. Our own words, few of them."""
 
     def queued(self, backlog_ms: int, playout_ms: int) -> None:
         """How much audio waits in a call's two queues, now and then."""
@@ -132,6 +139,7 @@ class Journal:
         self._lost_s: float | None = None
         self._interrupted: set[int] = set()
         self._reported = False
+        self._saying: tuple[str, str] | None = None
 
     def seen(self, message: CallMessage) -> None:
         """A message has come, and is not answered yet."""
@@ -170,7 +178,9 @@ class Journal:
             case KeyPressed(digit=digit):
                 self._line("info", "caller.dtmf", digit=digit if self._log_transcripts else "*")
             case Transcribed(role=role, text=text) if self._log_transcripts:
-                self._line("info", "transcript", role=role, text=self._redact(text))
+                self._transcribed(role, text)
+            case TurnCompleted():
+                self._end_transcript()
             case ToolCalled(name=name):
                 figures.tools += 1
                 self._line("info", "tool.called", tool=name)
@@ -215,10 +225,12 @@ class Journal:
         if self._reported:
             return
         self._reported = True
+        self._end_transcript()
         self._leave_state()
         figures, signs = self._figures, self._signs
         duration_s = self._clock() - self._began_s
         self._metrics.call_ended(outcome, duration_s)
+        self._metrics.call_reason(reason)
         cost_usd = self._cost_usd()
         self._metrics.cost(cost_usd)
         self._metrics.audio(signs.frames_in, signs.frames_out, self._lane.dropped_ms)
@@ -309,6 +321,19 @@ class Journal:
             sessions_lost=figures.sessions_lost,
             faults=figures.faults.total(),
         )
+
+    def _transcribed(self, role: str, text: str) -> None:
+        """Join the fragments of one side: a card number that comes in four pieces is masked only as a whole."""
+        if self._saying and self._saying[0] != role:
+            self._end_transcript()
+        said = self._saying[1] if self._saying else ""
+        self._saying = (role, (said + text)[-_LONGEST_LINE:])
+
+    def _end_transcript(self) -> None:
+        if self._saying:
+            role, text = self._saying
+            self._saying = None
+            self._line("info", "transcript", role=role, text=self._redact(text.strip()))
 
     def _cost_usd(self) -> float:
         """The audio given to the model and the audio that came of it, at the configured prices; Twilio's part is not in it."""

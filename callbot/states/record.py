@@ -103,6 +103,7 @@ class CallRecord:
     audible: bool = False  # the newest turn has been, so far
     audible_s: float = 0.0  # when that became certain
     unheard: bool = False
+    spoken: int = 0  # the newest turn of which something was sent to the caller
     caller_speaking: bool = False
     answer_due: bool = False
     spoke_in_gap: bool = False  # the caller said something while there was no session: the next one will hear it

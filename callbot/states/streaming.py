@@ -67,8 +67,9 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
         step = common.endings(record, event) or common.bookkeeping(record, event)
     if step is None or step.trigger is not None:
         return step
+    goodbye_over = _ends_goodbye(record, event)
     record = step.record
-    if record.hang_up_due and _ends_goodbye(event) and not record.unheard and not record.generating and not record.tools:
+    if record.hang_up_due and goodbye_over and not record.unheard and not record.generating and not record.tools:
         ended = common.end(record, "bot_said_goodbye")
         return Step(ended.record, step.effects, ended.trigger, ended.reason)
     if record.moving and record.settled:
@@ -130,9 +131,9 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             )
             record, stopped = common.sound_came(record)
             return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped))
-        case TurnSpeaking():
+        case TurnSpeaking(turn=turn):
             goodbye = (StartTimer(common.GOODBYE, limits.farewell_s),) if record.hang_up_due else ()
-            return Step(record.but(unheard=True), (StartTimer(common.IDLE, limits.caller_silence_s), *goodbye))
+            return Step(record.but(unheard=True, spoken=turn), (StartTimer(common.IDLE, limits.caller_silence_s), *goodbye))
         case PlayoutResumed():
             if not record.audible:
                 return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
@@ -228,9 +229,12 @@ def _tool(record: CallRecord, event: CallMessage) -> Step | None:
             return None
 
 
-def _ends_goodbye(event: CallMessage) -> bool:
-    """Whether this can be the end of the model's last words: they were heard, and it has no more."""
-    return isinstance(event, PlayoutEmpty) or (isinstance(event, TurnGenerated) and event.audible)
+def _ends_goodbye(record: CallRecord, event: CallMessage) -> bool:
+    """Whether this can be the end of the model's last words: they were heard, and it has no more. `record` is as before it."""
+    if isinstance(event, PlayoutEmpty):
+        return record.unheard  # else it is a comfort sound's end
+    # A short goodbye is generated before its first frame is on its way: then its playout's end is still to come.
+    return isinstance(event, TurnGenerated) and event.audible and event.turn == record.spoken
 
 
 def _expect(record: CallRecord, first_audio_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:

@@ -34,6 +34,7 @@ class Metrics(CallMetrics):
         self._kinds: dict[str, set[str]] = {}
         self._started = self._counter("callbot_calls_started", "Calls begun")
         self._ended = self._counter("callbot_calls", "Calls ended, by outcome", "outcome")
+        self._reasons = self._counter("callbot_call_endings", "Calls ended, by reason", "reason")
         self._duration_s = self._histogram("callbot_call_duration_seconds", "Length of a call", CALL_BUCKETS_S)
         self._turns = self._counter("callbot_turns", "Turns of the model that the caller began to hear")
         self._latency_s = self._histogram(
@@ -70,6 +71,10 @@ class Metrics(CallMetrics):
         """A call has been closed."""
         self._ended.labels(self._kind("outcome", outcome)).inc()
         self._duration_s.observe(duration_s)
+
+    def call_reason(self, reason: str) -> None:
+        """Why a call ended: a limit, a hang-up, a fault."""
+        self._reasons.labels(self._kind("reason", reason)).inc()
 
     def turn_heard(self, latency_s: float | None) -> None:
         """Twilio has begun to play a turn, so long after the caller's last word; None where nothing had been asked."""

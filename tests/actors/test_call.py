@@ -128,14 +128,15 @@ async def test_the_model_can_end_the_call_after_its_goodbye() -> None:
 END_CALL = ModelMessage(tool_calls=(ToolCall("f1", "end_call", {}),))
 
 
+@pytest.mark.parametrize("generated_ms", [0, 100])
 @pytest.mark.parametrize("after_ms", [0, 2500])
-async def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end(after_ms: int) -> None:
+async def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end(after_ms: int, generated_ms: int) -> None:
     """The function's answer once hung up, before the model could say the goodbye that it had kept for then."""
     async with on_the_line() as call:
         call.link.give(END_CALL, ModelMessage(generation_complete=True), COMPLETE)
         await call.quiet(after_ms)
         call.link.give(*spoken(4000))
-        await call.quiet(100)
+        await call.quiet(generated_ms)
         call.link.give(GENERATED, COMPLETE)
         await call.quiet(5000)
         assert call.twilio.audio == on_the_phone(tone(4000))

@@ -27,6 +27,7 @@ from callbot.messages import (
     StreamStarted,
     ToolCalled,
     Transcribed,
+    TurnCompleted,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
@@ -172,8 +173,13 @@ def test_every_line_names_the_call_its_state_and_its_time(desk: Desk) -> None:
 
 def test_words_are_written_only_when_asked_for_and_masked() -> None:
     desk = Desk(log_transcripts=True, redact=lambda text: text.replace("4111", "****"))
-    desk.journal.seen(Transcribed("caller", "my card is 4111", 0))
+    for fragment in ("my card", " is 41", "11"):
+        desk.journal.seen(Transcribed("caller", fragment, 0))
+    assert desk.log.lines == []  # in pieces it could not be known for what it is
+    desk.journal.seen(Transcribed("bot", "thank you", 1))
     assert desk.last() == ("info", "transcript", {"role": "caller", "text": "my card is ****"})
+    desk.journal.seen(TurnCompleted(1, audible=True, reason="", at_s=101.0))
+    assert desk.last() == ("info", "transcript", {"role": "bot", "text": "thank you"})
     desk.journal.seen(KeyPressed("7", 101.0))
     assert desk.last()[2] == {"digit": "7"}
 

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.live
 FAR = StandInOptions(
     brain=Parrot(greeting=tone(440.0, 0.3)), answer_delay_s=0.05, connect_latency_s=(0.3, 0.3), handle_at_setup=True
 )
+QUICK_WORDS = {"setup_ms": (200, 200), "say_ms_per_character": 1.0}
 TWILIO = {"setup_ms": (350, 350)}
 
 
@@ -85,7 +86,7 @@ async def test_a_session_that_died_while_it_waited_is_opened_anew_and_one_that_i
 
 
 async def test_a_stream_without_its_token_gets_no_session_that_waits() -> None:
-    async with exchange(StandInOptions(), prewarm_s=1.0, carrier={"setup_ms": (200, 200)}) as line_up:
+    async with exchange(StandInOptions(), prewarm_s=1.0, stream_attempts=1, carrier=QUICK_WORDS) as line_up:
         stranger = OverrideParameter("token", "not-the-one-that-was-given")
         report = await line_up.carrier.call(hears_a_word, faults=[stranger])
         await line_up.standin.wait_for(lambda: line_up.standin.sessions[0].closed, 20)

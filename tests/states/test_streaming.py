@@ -642,6 +642,19 @@ def test_a_goodbye_with_a_pause_in_it_is_heard_to_its_end() -> None:
     assert moves(machine.handle(TurnGenerated(1, True, 8.6)))[0] == ("streaming", "draining", "bot_said_goodbye")
 
 
+def test_a_goodbye_that_is_generated_before_its_first_frame_is_sent_is_heard_to_its_end() -> None:
+    machine = streaming()
+    feed(machine, TOOL, ENDS_CALL, TurnStarted(1, 7.0), TurnAudible(1, 7.0), TurnGenerated(1, True, 7.0), TurnSpeaking(1, 7.1))
+    assert machine.state is State.STREAMING
+    assert moves(machine.handle(PlayoutEmpty(9.0)))[0] == ("streaming", "draining", "bot_said_goodbye")
+
+
+def test_the_end_of_a_comfort_sound_is_no_goodbyes_end() -> None:
+    machine = asked()
+    feed(machine, TOOL, ENDS_CALL, fired("comfort"), PlayoutEmpty(6.5))
+    assert machine.state is State.STREAMING
+
+
 def test_the_end_of_the_turn_that_only_called_the_function_is_no_goodbyes_end() -> None:
     machine = streaming()
     feed(machine, TOOL, ENDS_CALL, TurnGenerated(1, False, 6.1), TurnCompleted(1, False, "", 6.1))
