@@ -54,7 +54,7 @@ check: lint types test  ## everything that CI runs
 lock: $(BIN)/python  ## resolve the dependencies anew; needs uv
 	@for set in "lock" "demo --group build --extra simulators" "dev --group build --group dev --extra simulators"; do \
 	  set -- $$set; name=$$1; shift; out=requirements-$$name.lock; [ $$name = lock ] && out=requirements.lock; \
-	  uv pip compile --quiet --python-version 3.13 --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  uv pip compile --quiet --python-version 3.13 --universal --generate-hashes \
 	    --no-header --no-annotate "$$@" pyproject.toml -o $$out || exit 1; done
 
 clean:  ## remove what was installed and made
