@@ -201,7 +201,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
                 continue
             try:
                 await link.send_audio(pcm)
-            except BaseException:
+            except BaseException:  # a dead link or a cancelled pump alike: the words are kept, the fault goes on
                 self._lane.put_back(pcm)  # the next session sends it
                 raise
             self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS

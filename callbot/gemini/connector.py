@@ -75,7 +75,7 @@ class Connector:
             if order.history and choice.capabilities.history is History.INITIAL_CONTENT:
                 try:
                     await link.send_content(_turns(order), turn_complete=True)
-                except BaseException:
+                except BaseException:  # a time-out or a hang-up too: nobody else knows the link; the fault goes on
                     await link.close(0.5)
                     raise
         return link
