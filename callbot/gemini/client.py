@@ -12,6 +12,7 @@ from google import genai
 from google.genai import types
 from google.oauth2.credentials import Credentials
 
+from callbot.gemini.connection import LeanConnection
 from callbot.settings import Settings
 
 # The versions that reports of working Live sessions name; the SDK's own default in Gemini mode is v1 since 3.0.0.
@@ -30,6 +31,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 def socket_options(settings: Settings, context: ssl.SSLContext) -> dict[str, Any]:
     """Options of the WebSocket to the model."""
     return {
+        "create_connection": LeanConnection,
         "ssl": context,
         "open_timeout": settings.connect_timeout_s,
         # Google's pongs were seen 8 to 30 s late on healthy calls, and the library's own 20 s limit ends them:

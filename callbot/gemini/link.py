@@ -16,6 +16,7 @@ from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
+from callbot.gemini.connection import LeanConnection
 from callbot.gemini.failures import SetupRefusedError
 from callbot.gemini.sdk_messages import model_message
 from callbot.wire import gemini as wire
@@ -112,7 +113,9 @@ class DirectLink(_Link):
     """The SDK's connection, callbot's codec."""
 
     async def send_audio(self, pcm: bytes) -> None:
-        await self._socket.send(wire.audio_message(pcm))
+        message = wire.audio_message(pcm)
+        if not (isinstance(self._socket, LeanConnection) and self._socket.send_now(message)):
+            await self._socket.send(message.decode())
 
     async def send_text(self, text: str) -> None:
         await self._socket.send(wire.text_message(text))

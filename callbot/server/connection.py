@@ -2,9 +2,10 @@
 
 Stock Quart cancels a handler as soon as the peer's close has been read, so Twilio's `stop` is lost when the close follows
 at once, and its own queue has no limit. Here every message before the close is delivered in order, then `receive` raises
-`MediaDisconnected`; nobody is cancelled, so clean-up runs to its end; a flood stops at Hypercorn's ten messages and then at
-TCP. Two duties follow: some task should always be in `receive` (a disconnect is noticed only there), and the route must
-catch `MediaDisconnected`. Two private helpers of Quart 0.23 are used; the tests hold each sentence of this paragraph.
+`MediaDisconnected`; nobody is cancelled, so clean-up runs to its end; a flood stops at a few messages and then at TCP. Over
+HTTP/1.1 an accepted connection is read and written at its transport (`tap`). Two duties follow: some task should always be
+in `receive` (a disconnect is noticed only there), and the route must catch `MediaDisconnected`. Two private helpers of
+Quart 0.23 are used; the tests hold each sentence of this paragraph.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from quart.asgi import ASGIWebsocketConnection, _convert_os_error
 from quart.wrappers import Websocket
 from quart.wrappers.base import ClientDisconnectedError
 from wsproto.events import Message
+
+from callbot.server.tap import Tap
 
 READ_OUT_S = 0.5  # a peer that is well answers a close within a round trip
 DISCARD_S = 1.0  # more than Hypercorn needs to finish the 64 KiB that it is reading when the socket closes
@@ -45,17 +48,20 @@ class CutOffBuffer(WebsocketBuffer):
             raise
 
 
-def harden(send: ASGISendCallable, on_cut_off: Callable[[], None]) -> None:
+def harden(send: ASGISendCallable, on_cut_off: Callable[[], None]) -> WSStream | None:
     """Close two doors of Hypercorn 0.18 for a connection whose handshake has not been answered.
 
     permessage-deflate is accepted whenever it is offered (pgjones/hypercorn#307), and a whole read is inflated before its
     size is looked at: 64 KiB become 66 MiB. Twilio does not offer it, so the offer is taken out. And a message that never
-    ends is dropped at its limit. `send` is a method of Hypercorn's stream; of any other server's it is left alone.
+    ends is dropped at its limit. `send` is a method of Hypercorn's stream; any other server's is left alone, and
+    there is no stream to return.
     """
     stream = getattr(send, "__self__", None)
-    if isinstance(stream, WSStream):
-        stream.handshake.extensions = None
-        stream.buffer = CutOffBuffer(stream.buffer.max_length, on_cut_off)
+    if not isinstance(stream, WSStream):
+        return None
+    stream.handshake.extensions = None
+    stream.buffer = CutOffBuffer(stream.buffer.max_length, on_cut_off)
+    return stream
 
 
 class MediaDisconnected(ClientDisconnectedError):
@@ -65,22 +71,49 @@ class MediaDisconnected(ClientDisconnectedError):
 class DirectBuffer:
     """In place of Quart's queue: order and back-pressure are the server's own."""
 
-    def __init__(self, receive: ASGIReceiveCallable) -> None:
+    def __init__(self, receive: ASGIReceiveCallable, stream: WSStream | None = None) -> None:
         self._receive = receive
+        self._stream = stream
+        self._reading: asyncio.Timeout | None = None
+        self.tap: Tap | None = None
         self.gone = False
 
+    def take_over(self) -> None:
+        """The WebSocket has been accepted: from here on read its transport, where that can be done."""
+        if self._stream is not None and not self.gone:
+            self.tap = Tap.of(self._stream)
+
     async def get(self) -> str | bytes:
-        """The next message; raises `MediaDisconnected` once there is no more."""
+        """The next message; raises `MediaDisconnected` once there is no more, or when it is cut."""
+        if self.tap is not None:
+            message = await self.tap.get()
+            if message is None:
+                self.gone = self.tap.over
+                raise MediaDisconnected
+            return message
         if self.gone:
             raise MediaDisconnected
-        event = await self._receive()
-        while event["type"] == "websocket.connect":
-            event = await self._receive()
+        try:
+            async with asyncio.timeout(None) as self._reading:  # without a limit; `cut` sets one
+                event = await self._receive()
+                while event["type"] == "websocket.connect":
+                    event = await self._receive()
+        except TimeoutError:
+            raise MediaDisconnected from None
+        finally:
+            self._reading = None
         if event["type"] != "websocket.receive":
             self.gone = True
             raise MediaDisconnected
         text = event.get("text")
         return (event.get("bytes") or b"") if text is None else text
+
+    def cut(self) -> None:
+        """End a `get` that waits now."""
+        if self.tap is not None:
+            self.tap.cut()
+        elif self._reading is not None:
+            self._reading.reschedule(asyncio.get_running_loop().time())
 
     async def discard(self) -> None:
         """Read on after the end, so that Hypercorn can put its last events into a queue that was full."""
@@ -95,6 +128,7 @@ class DirectBuffer:
 class MediaWebsocket(Websocket):
     """Quart's WebSocket without what it does for each message: a yield, new headers, another accept, a signal."""
 
+    buffer: DirectBuffer  # type: ignore[assignment]  # in place of Quart's queue
     on_cut_off: Callable[[], None] | None = None
 
     def tell_cut_off(self) -> None:
@@ -102,9 +136,23 @@ class MediaWebsocket(Websocket):
         if self.on_cut_off is not None:
             self.on_cut_off()
 
+    async def accept(self, *arguments: Any, **options: Any) -> None:
+        """Accept the handshake, then read and write without detours where that can be done."""
+        await super().accept(*arguments, **options)
+        self.buffer.take_over()
+
     async def receive(self) -> str | bytes:
         """The next message. The route has accepted before."""
         return await self.buffer.get()
+
+    def cut(self) -> None:
+        """End a `receive` that waits now, as if the peer had gone."""
+        self.buffer.cut()
+
+    def send_now(self, message: str) -> bool:
+        """Send one message without waiting; False when it has to be awaited, by `send`."""
+        tap = self.buffer.tap
+        return tap is not None and tap.send(message)
 
     async def send(self, message: str | bytes) -> None:
         """Send one message. To a peer that is gone Hypercorn drops it silently."""
@@ -120,9 +168,8 @@ class DirectConnection(ASGIWebsocketConnection):
         """Run the route, then read what the peer still sends."""
         hypercorns, send = send, _convert_os_error(send)
         websocket = cast("MediaWebsocket", self._create_websocket_from_scope(send))
-        harden(hypercorns, websocket.tell_cut_off)
-        buffer = DirectBuffer(receive)
-        websocket.buffer = buffer  # type: ignore[assignment]
+        buffer = DirectBuffer(receive, harden(hypercorns, websocket.tell_cut_off))
+        websocket.buffer = buffer
         try:
             await self.handle_websocket(websocket, send)
         finally:
@@ -142,5 +189,7 @@ class DirectConnection(ASGIWebsocketConnection):
                     while True:
                         await buffer.get()
         finally:
-            if not buffer.gone:
+            if buffer.tap is not None:
+                buffer.tap.end()
+            elif not buffer.gone:
                 self.app.add_background_task(buffer.discard)

@@ -42,7 +42,7 @@ class QuartStreamSocket:
         self._bucket = TokenBucket(max_messages_per_s, max_messages_per_s * BURST_S, clock)
         self._on_refused = on_refused
         self._send_stall_s = send_stall_s
-        self._reading: asyncio.Timeout | None = None
+        self._reading = False
         self._gone = False
         self._closed = False
 
@@ -50,14 +50,14 @@ class QuartStreamSocket:
         """The next message; raises `StreamClosed` after the last one."""
         if self._gone:
             raise StreamClosed
+        self._reading = True
         try:
-            async with asyncio.timeout(None) as self._reading:  # without a limit; `cut` sets one
-                message: str | bytes = await self._websocket.receive()
-        except (MediaDisconnected, TimeoutError):
+            message: str | bytes = await self._websocket.receive()
+        except MediaDisconnected:
             self._gone = True
             raise StreamClosed from None
         finally:
-            self._reading = None
+            self._reading = False
         if _size(message) > self._max_message_bytes:
             await self._refuse("oversize", TOO_BIG)
         if not self._bucket.take():
@@ -70,6 +70,8 @@ class QuartStreamSocket:
         """Send one text message; raises `StreamClosed` when the socket is closed or its peer reads nothing any more."""
         if self._gone or self._closed:
             raise StreamClosed
+        if self._websocket.send_now(message):
+            return
         try:
             async with asyncio.timeout(self._send_stall_s):
                 await self._websocket.send(message)
@@ -91,8 +93,8 @@ class QuartStreamSocket:
     def cut(self) -> None:
         """Treat the peer as gone: a `receive` that waits now, or comes later, raises `StreamClosed`."""
         self._gone = True
-        if self._reading is not None:
-            self._reading.reschedule(asyncio.get_running_loop().time())
+        if self._reading:
+            self._websocket.cut()
 
     def cut_off(self) -> None:
         """The server has cut a message off that would not end, and has closed with 1009."""

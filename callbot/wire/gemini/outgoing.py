@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 _TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_AUDIO_HEAD: Final = '{"realtime_input":{"audio":{"data":"'
-_AUDIO_TAIL: Final = '","mime_type":"audio/pcm;rate=16000"}}}'
+_AUDIO_HEAD: Final = b'{"realtime_input":{"audio":{"data":"'
+_AUDIO_TAIL: Final = b'","mime_type":"audio/pcm;rate=16000"}}}'
 
 
 class HistoryTurn(msgspec.Struct, frozen=True):
@@ -35,16 +35,15 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
     will_continue: bool | None = None
 
 
-def audio_message(pcm16k: bytes) -> str:
-    """Make the message for a chunk of the caller's voice: s16 little-endian, 16 kHz, mono.
+def audio_message(pcm16k: bytes) -> bytes:
+    """Make the message for a chunk of the caller's voice: s16 little-endian, 16 kHz, mono. ASCII, ready for a text frame.
 
     Raises ValueError for an empty chunk, which the service takes for audio, and for half a sample, after which it
     would hear noise.
     """
     if not pcm16k or len(pcm16k) % 2:
         raise ValueError(f"an audio chunk of {len(pcm16k)} bytes; send whole 16-bit samples, at least one")
-    encoded = binascii.b2a_base64(pcm16k, newline=False).translate(_TO_URL_SAFE).decode("ascii")
-    return _AUDIO_HEAD + encoded + _AUDIO_TAIL
+    return _AUDIO_HEAD + binascii.b2a_base64(pcm16k, newline=False).translate(_TO_URL_SAFE) + _AUDIO_TAIL
 
 
 def audio_stream_end_message() -> str:

@@ -1,0 +1,185 @@
+"""Twilio's frames taken straight from the transport, before Hypercorn and wsproto spend 60 us on each of them.
+
+Once a WebSocket is accepted its transport is given this protocol in place of Hypercorn's. A plain text frame goes to the
+call in a step or two; any other byte goes to Hypercorn as it came, and pings and pongs are no more than a detour. At a
+close, or anything unusual, the connection is given back for good: Hypercorn answers, and its word that the peer is gone
+comes here as before. Every message before it is delivered first. HTTP/2, and servers that are not Hypercorn, stay as they are.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any, Final, cast
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.typing import ASGIReceiveEvent
+
+from callbot.wire import websocket
+
+# 1.3 s of frames: then the peer waits in its socket, as it does at Hypercorn's ten.
+_MOST_WAITING: Final = 64
+_FEW_WAITING: Final = 16
+# Frames in a row before others have their turn: 8 x 0.15 ms of conversion.
+_MOST_IN_A_ROW: Final = 8
+# Beyond this the peer does not read; the slow way waits for it, and gives up on it.
+_MOST_UNSENT_BYTES: Final = 2**16
+
+
+class Tap(asyncio.Protocol):
+    """What one accepted WebSocket brings, in order; `None` in the queue is the end.
+
+    Three objects of Hypercorn 0.18 are touched: the stream's `app_put`, its protocol's and its server's `send`. The
+    reader's own buffer says whether bytes came too early to be taken. `tests/server/test_tap.py` holds each sentence.
+    """
+
+    def __init__(self, stream: WSStream, writer: asyncio.StreamWriter) -> None:
+        self._transport = cast("asyncio.Transport", writer.transport)
+        self._hypercorns: Any = self._transport.get_protocol()
+        self._frames = websocket.PlainFrames(masked=True, decode=True)
+        self._waiting: deque[str | bytes | None] = deque()
+        self._receiver: asyncio.Future[bool] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._in_a_row = 0
+        self._paused = False
+        self._on_transport = True
+        self._let_go = False
+        stream.app_put = self._put
+        self._transport.set_protocol(self)
+
+    @classmethod
+    def of(cls, stream: WSStream) -> "Tap | None":
+        """Take a WebSocket that has just been accepted; None when it is not Hypercorn's HTTP/1.1, or is ending already."""
+        protocol = getattr(stream.send, "__self__", None)
+        server = getattr(protocol.send, "__self__", None) if isinstance(protocol, H11Protocol) else None
+        if not isinstance(server, TCPServer) or stream.closed or server.writer.transport.is_closing():
+            return None
+        unread: bytearray | None = getattr(server.reader, "_buffer", None)
+        if unread is None or unread or server.reader.at_eof():
+            return None
+        return cls(stream, server.writer)
+
+    @property
+    def over(self) -> bool:
+        """Whether the peer is gone, as far as `get` has come."""
+        return bool(self._waiting) and self._waiting[0] is None
+
+    # What the route does.
+
+    async def get(self) -> str | bytes | None:
+        """The next message, or None once the peer is gone; then for ever."""
+        if not self._waiting:
+            self._in_a_row = 0
+            self._receiver = asyncio.get_running_loop().create_future()
+            if not await self._receiver:
+                return None
+        elif self._in_a_row >= _MOST_IN_A_ROW:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+        self._in_a_row += 1
+        if self._waiting[0] is None:
+            return None
+        message = self._waiting.popleft()
+        if (self._paused or self._room is not None) and len(self._waiting) <= _FEW_WAITING:
+            self._go_on()
+        return message
+
+    def cut(self) -> None:
+        """Whoever waits in `get` is told that there is no more; what comes is still taken, for those who ask again."""
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(False)
+
+    def send(self, text: str) -> bool:
+        """Write one text message now; False when it has to go the slow way, which waits, or drops it."""
+        transport = self._transport
+        if not self._on_transport or transport.is_closing() or transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            return False
+        transport.write(websocket.text_frame(text.encode()))
+        return True
+
+    def end(self) -> None:
+        """Take nothing more and wait for nothing: whoever waits in `get` gets the end, Hypercorn gets its connection."""
+        self._give_back()
+        self._let_go = True
+        self._waiting.clear()
+        self._waiting.append(None)
+        self._wake()
+        self._go_on()
+
+    # What the transport does.
+
+    def data_received(self, data: bytes) -> None:
+        """Take the plain frames; hand the rest on."""
+        for opcode, payload in self._frames.feed(data):
+            if opcode <= websocket.BINARY:
+                self._waiting.append(payload)
+            else:
+                self._hypercorns.data_received(payload)
+        if self._frames.stopped:
+            self._give_back()
+        self._wake()
+        if len(self._waiting) >= _MOST_WAITING and not self._paused:
+            self._paused = True
+            if self._on_transport:
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        """The peer sends no more: Hypercorn's to judge."""
+        kept: bool | None = self._hypercorns.eof_received()
+        return kept
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone: Hypercorn's to tell."""
+        self._on_transport = False
+        self._hypercorns.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """For those who wait in Hypercorn's `drain`."""
+        self._hypercorns.pause_writing()
+
+    def resume_writing(self) -> None:
+        """For those who wait in Hypercorn's `drain`."""
+        self._hypercorns.resume_writing()
+
+    # What Hypercorn's stream does.
+
+    async def _put(self, event: ASGIReceiveEvent) -> None:
+        """In place of its queue: what came the slow way, and the end."""
+        if event["type"] != "websocket.receive":
+            self._waiting.append(None)
+            self._wake()
+            return
+        while len(self._waiting) >= _MOST_WAITING and not self._let_go:
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+        if not self._let_go:
+            text = event.get("text")
+            self._waiting.append((event.get("bytes") or b"") if text is None else text)
+            self._wake()
+
+    # Within.
+
+    def _give_back(self) -> None:
+        if not self._on_transport:
+            return
+        self._on_transport = False
+        self._transport.set_protocol(self._hypercorns)
+        if self._paused:
+            self._transport.resume_reading()
+        rest, self._frames.rest = self._frames.rest, b""
+        if rest:
+            self._hypercorns.data_received(rest)
+
+    def _wake(self) -> None:
+        if self._waiting and self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(True)
+
+    def _go_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            if self._on_transport:
+                self._transport.resume_reading()
+        if self._room is not None:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
