@@ -7,12 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Close
+
 from callbot.actors.ports import StreamClosed
 from callbot.effects import OpenSession
 from callbot.wire.gemini import HistoryTurn, ModelMessage
 from callbot.wire.reading import Unreadable
 
 STREAM = "MZ1"
+
+
+def closed(code: int, reason: str = "") -> ConnectionClosedError:
+    """What reading from a socket raises when the peer has closed it."""
+    return ConnectionClosedError(Close(code, reason), None)
 
 
 def media(mulaw: bytes, *, timestamp_ms: int | None = None) -> str:

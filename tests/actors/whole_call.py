@@ -14,7 +14,9 @@ from network_edges import Model, ModelSocket, TwilioSocket, media
 from callbot.actors.call import CallActor
 from callbot.actors.journal import CallMetrics
 from callbot.actors.services import CallServices, PrewarmedLinks
+from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
+from callbot.audio.resample import ModelDownsampler
 from callbot.messages import Ending, StreamStarted
 from callbot.settings import Settings
 from callbot.tools import Toolbox, standard_toolbox
@@ -29,12 +31,19 @@ def tone(ms: int, *, hz: float = 440.0, rate_hz: int = 24_000, peak: int = 8000)
 SPEECH_FRAME = encode(tone(20, rate_hz=8000))
 GENERATED = ModelMessage(generation_complete=True)
 COMPLETE = ModelMessage(turn_complete=True)
+INTERRUPTED = ModelMessage(interrupted=True)
 
 
 def spoken(ms: int, *, hz: float = 440.0) -> list[ModelMessage]:
     """A turn's audio as the service sends it: much faster than real time, 100 ms a message."""
     pcm = tone(ms, hz=hz)
     return [ModelMessage(audio=(AudioPart(pcm[at : at + 4800], 24_000),)) for at in range(0, len(pcm), 4800)]
+
+
+def on_the_phone(pcm: bytes) -> bytes:
+    """What a caller hears of a whole turn."""
+    down, frames = ModelDownsampler("sinc_medium"), FrameAssembler()
+    return frames.push(down.push(pcm)) + frames.push(down.flush()) + frames.flush()
 
 
 @dataclass

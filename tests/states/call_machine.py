@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from callbot.effects import Effect, Moved, OpenSession, StartTimer, StopTimer, Tell
 from callbot.messages import (
+    CallerPaused,
+    CallerSpoke,
     CallMessage,
     Child,
     CloseSession,
@@ -15,6 +17,7 @@ from callbot.messages import (
     SessionReady,
     StreamStarted,
     TimerFired,
+    ToolCalled,
     TurnAudible,
     TurnSpeaking,
     TurnStarted,
@@ -25,6 +28,10 @@ HANDLE = "secret-handle-3f9a"
 QUIET = Limits()  # no greeting: the call is silent until somebody speaks
 GREETS = Limits(greeting="Say hello.")
 STARTED = StreamStarted(call_sid="CA1", stream_sid="MZ1", account_sid="AC1", at_s=0.0)
+
+WAITS = (StartTimer("first_audio", 7.0), StartTimer("comfort", 3.0))
+WAITS_ON = StartTimer("first_audio", 4.0)  # the caller waited before: the comfort sound's timer runs already
+TOOL = ToolCalled(1, "f1", "look_up", {"q": "x"}, 5.0)
 
 ALL_BUT_SESSION = frozenset({Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT})
 STREAMING_TIMERS = ("first_audio", "turn_gap", "turn_complete", "move", "rotate")
@@ -63,6 +70,13 @@ def talking(limits: Limits = QUIET) -> CallMachine:
     machine = streaming(limits)
     for event in (TurnStarted(1, 1.0), TurnAudible(1, 1.0), TurnSpeaking(1, 1.0)):
         machine.handle(event)
+    return machine
+
+
+def asked(limits: Limits = QUIET) -> CallMachine:
+    """The caller has spoken and the model owes an answer."""
+    machine = streaming(limits)
+    feed(machine, CallerSpoke(1.0), CallerPaused(2.0, 900, 2.5))
     return machine
 
 
@@ -114,6 +128,9 @@ CLOSE_SESSION = Tell(Child.GEMINI_SESSION, CloseSession())
 
 def stops(*names: str) -> tuple[StopTimer, ...]:
     return tuple(StopTimer(name) for name in names)
+
+
+MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer("unreachable", 12.0), StartTimer("comfort", 3.0))
 
 
 def openings(effects: tuple[Effect, ...]) -> list[OpenSession]:

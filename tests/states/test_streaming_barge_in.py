@@ -1,0 +1,61 @@
+"""Streaming: the model is interrupted, and what nobody has heard of its turn goes."""
+
+from call_machine import QUIET, TOOL, WAITS, WAITS_ON, feed, fired, say, stops, talking, told
+
+from callbot.effects import StopTimer, Tell
+from callbot.messages import (
+    CallerSpoke,
+    Child,
+    ClearPlayback,
+    DropTurns,
+    ModelInterrupted,
+    PlayoutEmpty,
+    ToolFinished,
+    TurnGenerated,
+)
+from callbot.states import State
+
+
+def test_barge_in_drops_the_converters_state_first_then_all_that_is_unheard() -> None:
+    machine = talking()
+    machine.handle(CallerSpoke(2.0))
+    assert machine.handle(ModelInterrupted(1, 2.1)) == (
+        Tell(Child.TRANSCODER, DropTurns(1)),
+        Tell(Child.TWILIO_IO, ClearPlayback(1)),
+        StopTimer("turn_gap"),
+        StopTimer("turn_complete"),
+    )
+    assert not machine.record.generating
+    assert machine.state is State.STREAMING
+
+
+def test_barge_in_after_generation_is_complete_drops_as_well() -> None:
+    machine = talking()
+    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), CallerSpoke(2.0))
+    assert told(machine.handle(ModelInterrupted(1, 2.1))) == [DropTurns(1), ClearPlayback(1)]
+
+
+def test_an_interruption_that_nobody_here_has_heard_expects_the_model_to_say_something() -> None:
+    machine = talking()
+    assert machine.handle(ModelInterrupted(1, 2.1)) == (
+        Tell(Child.TRANSCODER, DropTurns(1)),
+        Tell(Child.TWILIO_IO, ClearPlayback(1)),
+        StopTimer("turn_gap"),
+        StopTimer("turn_complete"),
+        *WAITS,
+    )
+    machine.handle(PlayoutEmpty(2.2))
+    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
+
+
+def test_an_interruption_takes_back_a_goodbye() -> None:
+    """The goodbye's timer once ran on, and hung up on a caller who had found something more to say."""
+    machine = talking()
+    feed(machine, TOOL, ToolFinished(1, "f1", "end_call", {}, ends_call=True, at_s=2.0), CallerSpoke(2.0))
+    assert machine.handle(ModelInterrupted(1, 2.1)) == (
+        Tell(Child.TRANSCODER, DropTurns(1)),
+        Tell(Child.TWILIO_IO, ClearPlayback(1)),
+        *stops("turn_gap", "turn_complete", "goodbye"),
+    )
+    machine.handle(PlayoutEmpty(2.2))
+    assert (machine.state, machine.record.hang_up_due) == (State.STREAMING, False)
