@@ -1,226 +1,238 @@
-"""What strangers cost the others: N calls that speak both ways, and every attack of `attackers.py` at once, on and off.
+"""What strangers cost the others: calls that speak both ways, and the attacks of `attackers.py`, each alone and all at once.
 
-One server, one set of calls; windows with and without the attackers follow one another, so that what else the machine does
-falls on both. Every second quiet window is put aside and compared with the other quiet ones: that ratio is the noise.
-The attackers are a process of their own on the load's core, nice, so that what is late is the server and not the clock.
+One server, one set of calls. Quiet and attacked windows of the same length follow one another in changing order, every attack
+in every round, so that what else the machine does falls on all of them alike; a delay is taken for every frame. The attackers
+are a process of their own on the load's core that gives way whenever the measuring end wakes up; how late that end was is
+shown ("clock"). An attack is within noise when its median over the rounds could be that of as many quiet windows.
 
-    python -m bench.hostile --calls 10 --rounds 6 --window 5
+    python -m bench.hostile                      # about four and a half minutes; exit code 1 when something moved
+    python -m bench.hostile --only "flood at 50x" "never start" --rounds 6
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import os
-import re
-import subprocess
+import statistics
 import sys
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
 import aiohttp
 
-from bench.attackers import ATTACKS, Loot
-from bench.measure import Quantiles, Server, _delays, _pairs, cpu_s, pin_load, rss, run, server
-from bench.phone_peer import ACCOUNT, ORIGIN, PhoneCall, place_call, sign, stream_token
+from bench.attack_run import FLOODS, Attackers, AttackersFailed, attackers
+from bench.attackers import ATTACKS
+from bench.hostile_figures import DELAYS, Window, fill, judge, p99, turns
+from bench.measure import Server, cpu_s, pin_load, rss, run, server
+from bench.model_peer import ModelCall
+from bench.phone_peer import PhoneCall, place_call
+from bench.track import Track
 
-SETTLE_S = 1.5  # after a window: what the attackers left is cleared away, and counts for neither
+ALL = "all at once"
+ALONE = (
+    "slow handshake",
+    "never start",
+    "media without start",
+    "flood at 50x",
+    "flood at once",
+    "oversize",
+    "binary",
+    "replayed token",
+    "stolen token",
+    "second stream",
+    "forged next",
+    "forged status",
+)
+LEAD_S = 0.3  # before an attacked window: they have come
+SETTLE_S = 0.7  # after one: what they left is cleared away, and counts for nobody
+TICK_S = 0.01
+LIMITS = {
+    "CALLBOT_START_TIMEOUT_S": "1",
+    "CALLBOT_REQUEST_TIMEOUT_S": "1",
+    "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "64",
+    "CALLBOT_CALLER_SILENCE_S": "0",  # bursts of noise are no speech
+    "CALLBOT_TOKEN_TTL_S": "600",  # what was stolen stays good for the whole run
+    "CALLBOT_STREAM_ATTEMPTS": "10",
+}
+STREAM = 10  # each call's own; the tokens of the nine before it are there to be stolen
 
 
 @dataclass(slots=True)
-class Window:
-    """One stretch of time."""
+class Evening:
+    """One run."""
 
-    kind: str  # quiet, quiet again, attack
-    from_s: float
-    to_s: float
-    core_percent: float
-    rss_mb: float
-    lags: Counter[str]  # how late the server's loop was: samples under each bound in s, as its histogram counts them
-
-
-@dataclass(slots=True)
-class Arm:
-    """All windows of one kind."""
-
-    down_s: list[float] = field(default_factory=list)
-    up_s: list[float] = field(default_factory=list)
-    core_percent: list[float] = field(default_factory=list)
-    lags: Counter[str] = field(default_factory=Counter)
-
-    def late_percent(self) -> dict[str, float]:
-        """How many of the loop's timers were later than so many seconds: half a frame, a frame, more than two."""
-        whole = max(1, self.lags["+Inf"])
-        return {bound: round(100 * (1 - self.lags[bound] / whole), 1) for bound in ("0.01", "0.02", "0.05")}
+    calls: list[tuple[PhoneCall, ModelCall]] = field(default_factory=list)
+    windows: list[Window] = field(default_factory=list)
+    came: dict[str, Counter[str]] = field(default_factory=dict)
+    rss_mb: list[float] = field(default_factory=list)
+    lost_ms: dict[str, int] = field(default_factory=dict)  # of the call that lost most
+    sessions: int = 0
+    said: list[dict[str, object]] = field(default_factory=list)
 
 
-async def measure(calls: int, rounds: int, window_s: float, pause_s: float) -> dict[str, object]:
-    """Run it; the figures by name."""
-    limits = {"CALLBOT_START_TIMEOUT_S": "1", "CALLBOT_REQUEST_TIMEOUT_S": "1", "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "64"}
-    limits |= {"CALLBOT_CALLER_SILENCE_S": "0"}  # bursts of noise are no speech
-    async with server("callbot", converter="sinc_medium", talk=True, **limits) as under_test:
-        phones = [PhoneCall(number) for number in range(calls)]
-        attacks: Counter[str] = Counter()
-        windows: list[Window] = []
-        async with asyncio.TaskGroup() as group:
+async def measure(order: list[str], calls: int, window_s: float, pause_s: float) -> Evening:
+    """Go through the windows in this order."""
+    evening = Evening()
+    late_s: list[tuple[float, float]] = []
+    async with server("callbot", converter="sinc_medium", talk=False, **LIMITS) as under_test:
+        phones = [PhoneCall(number, stream=STREAM) for number in range(calls)]
+        # A connection for each request: the server closes idle ones after a second, and that must not meet a webhook.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
+            ticking = group.create_task(_clock(late_s))
             for phone in phones:
-                group.create_task(place_call(phone, under_test.port, under_test.http))
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(3.0)
-            for number in range(rounds):
-                for kind in ("quiet" if number % 2 else "quiet again", "attack"):
-                    windows.append(await _window(kind, under_test, window_s, attacks, pause_s))
-                    await asyncio.sleep(SETTLE_S)
-            sessions = len(under_test.model.calls)
+                group.create_task(place_call(phone, under_test.port, http))
+                evening.calls.append((phone, await _its_session(phone, under_test)))
+            for _, model in evening.calls:
+                model.talking.set()
+                await asyncio.sleep(0.005)  # not in step
+            async with attackers(under_test.port, phones, pause_s=pause_s) as them:
+                await asyncio.sleep(2.0)
+                for attack in order:
+                    _show_progress(len(evening.windows), len(order), attack)
+                    evening.windows.append(await _window(attack, under_test, window_s, them, evening.came))
+                    evening.rss_mb.append(rss(under_test.pid) / 2**20)
+                    await asyncio.sleep(SETTLE_S if attack else 0.0)
+            await asyncio.sleep(SETTLE_S)
+            _show_progress(len(order), len(order), "")
+            evening.sessions = len(under_test.model.calls)
             for phone in phones:
                 phone.stop.set()
-        said = under_test.output.read_bytes()
-    return _figures(phones, under_test, windows, attacks, sessions, said)
-
-
-async def _window(kind: str, under_test: Server, window_s: float, attacks: Counter[str], pause_s: float) -> Window:
-    attackers = None
-    if kind == "attack":
-        command = [sys.executable, "-m", "bench.hostile", "--attack", str(under_test.port)]
-        command += ["--window", str(window_s), "--pause", str(pause_s)]
-        attackers = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
-        assert attackers.stdout is not None
-        await attackers.stdout.readline()  # they are at the door
-    lags = await _lags(under_test)
-    from_s, cpu_from_s = time.perf_counter(), cpu_s(under_test.pid)
-    await asyncio.sleep(window_s)
-    to_s, cpu_to_s = time.perf_counter(), cpu_s(under_test.pid)
-    memory_mb = rss(under_test.pid) / 2**20
-    lags = await _lags(under_test) - lags
-    if attackers is not None:
-        done, _ = await attackers.communicate()
-        attacks.update(json.loads(done))
-    return Window(kind, from_s, to_s, 100 * (cpu_to_s - cpu_from_s) / (to_s - from_s), memory_mb, lags)
-
-
-async def _lags(under_test: Server) -> Counter[str]:
-    assert under_test.http is not None
-    async with under_test.http.get(f"http://127.0.0.1:{under_test.port}/metrics") as answer:
-        found = re.findall(r'callbot_event_loop_lag_seconds_bucket{le="([^"]+)"} ([0-9.e+]+)', await answer.text())
-    return Counter({bound: int(float(count)) for bound, count in found})
-
-
-def _figures(
-    phones: list[PhoneCall],
-    under_test: Server,
-    windows: list[Window],
-    attacks: Counter[str],
-    sessions: int,
-    said: bytes,
-) -> dict[str, object]:
-    arms: dict[str, Arm] = {kind: Arm() for kind in ("quiet", "quiet again", "attack")}
-    pairs = _pairs(phones, under_test.model)
-    for window in windows:
-        arm = arms[window.kind]
-        arm.core_percent.append(window.core_percent)
-        arm.lags += window.lags
-        for phone, model in pairs:
-            arm.down_s += _delays(list(model.said_s), phone.heard_s, window.from_s, window.to_s)
-            arm.up_s += _delays(phone.said_s, model.heard_s, window.from_s, window.to_s)
-    lines = [json.loads(line) for line in said.splitlines() if line.startswith(b"{")]
-    refused: Counter[str] = Counter()
-    for line in lines:
-        if line["message"].endswith(".refused"):
-            refused[line["reason"]] += 1 + line.get("unlogged", 0)
-    quiet = arms["quiet"].down_s + arms["quiet again"].down_s
-    return {
-        "calls": len(phones),
-        "broken": sorted({phone.broke for phone in phones if phone.broke}),
-        "calls_ended": dict(Counter(line["reason"] for line in lines if line["message"] == "call.summary")),
-        "down": {kind: Quantiles.of(arm.down_s) for kind, arm in arms.items()},
-        "up": {kind: Quantiles.of(arm.up_s) for kind, arm in arms.items()},
-        "core_percent": {kind: round(sum(arm.core_percent) / max(1, len(arm.core_percent)), 1) for kind, arm in arms.items()},
-        "loop_late_percent": {kind: arm.late_percent() for kind, arm in arms.items()},
-        "ratio_p99_down": _ratio(arms["attack"].down_s, quiet),
-        "noise_p99_down": _ratio(arms["quiet again"].down_s, arms["quiet"].down_s),
-        "ratio_p99_up": _ratio(arms["attack"].up_s, arms["quiet"].up_s + arms["quiet again"].up_s),
-        "noise_p99_up": _ratio(arms["quiet again"].up_s, arms["quiet"].up_s),
-        "rss_mb": [round(window.rss_mb, 1) for window in windows],
-        "attacks": dict(attacks),
-        "refused": dict(refused),
-        "refusal_lines": sum(1 for line in lines if line["message"].endswith(".refused")),
-        "sessions_beside_the_calls": sessions - len(phones),  # each flood has come with a token that was good
-        "crashes": sum(1 for line in lines if "crashed" in line["message"]),
+            ticking.cancel()
+        evening.said = [json.loads(line) for line in under_test.output.read_bytes().splitlines() if line.startswith(b"{")]
+    tracks = [
+        (Track(model.sent_s, phone.arrived, 320), Track(phone.sent_s, model.arrived, 320)) for phone, model in evening.calls
+    ]
+    last = evening.windows[-1]
+    evening.lost_ms = {
+        "down": 40 * max(down.missing_pieces(last.from_s, last.to_s) for down, _ in tracks),
+        "up": 20 * max(up.missing_pieces(last.from_s, last.to_s) for _, up in tracks),
     }
+    for window in evening.windows:
+        fill(window, tracks)
+        window.clock_ms = 1000 * p99([late for at_s, late in late_s if window.from_s <= at_s < window.to_s])
+    return evening
 
 
-def _ratio(of_s: list[float], to_s: list[float]) -> float:
-    return round(Quantiles.of(of_s).p99_ms / max(0.01, Quantiles.of(to_s).p99_ms), 2)
+async def _its_session(phone: PhoneCall, under_test: Server) -> ModelCall:
+    """The session of the call that was just placed; sessions carry no caller's name."""
+    async with asyncio.timeout(10):
+        while len(under_test.model.calls) <= phone.number:
+            if phone.refused or phone.broke:
+                raise SystemExit(f"a call came to nothing: {phone.refused or phone.broke}")
+            await asyncio.sleep(0.01)
+    return under_test.model.calls[phone.number]
 
 
-async def attack(port: int, window_s: float, pause_s: float) -> None:
-    """Be all the attackers for so long; prints how often each has come."""
-    count: Counter[str] = Counter()
-    async with aiohttp.ClientSession() as http:
-        live, waiting = ("CA" + os.urandom(16).hex() for _ in range(2))
-        form = {"CallSid": live, "AccountSid": ACCOUNT, "From": "+14155550100", "CallStatus": "ringing"}
-        signed = sign(f"{ORIGIN}/twiml" + "".join(name + form[name] for name in sorted(form)))
-
-        async def stolen(call_sid: str) -> tuple[str, str]:
-            parameters = await stream_token(http, port, call_sid)
-            return call_sid, (parameters or {}).get("token", "")
-
-        async def loot() -> Loot:
-            return Loot(
-                port=port,
-                account_sid=ACCOUNT,
-                handshake_signature=sign("wss://" + ORIGIN.partition("://")[2] + "/ws/twilio"),
-                overheard_webhook=(urlencode(form), signed),
-                used_token=used,
-                unused_token=unused,
-                flood_token=await stolen("CA" + os.urandom(16).hex()),
-                older_token=used,
-                patience_s=10.0,
-            )
-
-        used, unused = await stolen(live), await stolen(waiting)
-        with contextlib.suppress(TimeoutError):
-            await ATTACKS["flood at 50x"].run(_with_flood(await loot(), used))  # the token is used up
-        print("ready", flush=True)
-        until_s = time.perf_counter() + window_s
-
-        async def again_and_again(name: str) -> None:
-            while time.perf_counter() < until_s:
-                with contextlib.suppress(OSError, TimeoutError, EOFError):
-                    await ATTACKS[name].run(await loot() if name == "flood at 50x" else common)
-                count[name] += 1
-                await asyncio.sleep(pause_s)
-
-        common = await loot()
-        async with asyncio.TaskGroup() as group:
-            for name in ATTACKS:
-                group.create_task(again_and_again(name))
-                await asyncio.sleep(pause_s / len(ATTACKS) / 2)  # not in step, and each at least once
-    print(json.dumps(count))
+async def _clock(late_s: list[tuple[float, float]]) -> None:
+    while True:
+        due_s = time.perf_counter() + TICK_S
+        await asyncio.sleep(TICK_S)
+        late_s.append((due_s, time.perf_counter() - due_s))
 
 
-def _with_flood(loot: Loot, token: tuple[str, str]) -> Loot:
-    return Loot(**{name: getattr(loot, name) for name in Loot.__slots__} | {"flood_token": token})
+async def _window(attack: str, under_test: Server, window_s: float, them: Attackers, came: dict[str, Counter[str]]) -> Window:
+    async with _attacked(attack, them, came):
+        from_s, cpu_from_s = time.perf_counter(), cpu_s(under_test.pid)
+        await asyncio.sleep(window_s)
+        to_s, cpu_to_s = time.perf_counter(), cpu_s(under_test.pid)
+    return Window(attack, from_s, to_s, 100 * (cpu_to_s - cpu_from_s) / (to_s - from_s), 0.0)
+
+
+@contextlib.asynccontextmanager
+async def _attacked(attack: str, them: Attackers, came: dict[str, Counter[str]]) -> AsyncIterator[None]:
+    if not attack:
+        yield
+        return
+    async with them.attacking(tuple(ATTACKS) if attack == ALL else (attack,)) as count:
+        await asyncio.sleep(LEAD_S)
+        yield
+    came.setdefault(attack, Counter()).update(count)
+
+
+def _show_progress(done: int, of: int, attack: str) -> None:
+    if sys.stderr.isatty():
+        print(
+            f"\r\x1b[K{done}/{of} {attack or 'quiet' if done < of else ''}",
+            end="" if done < of else "\r",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def report(evening: Evening, attacks: list[str]) -> bool:
+    """Print the figures; whether nothing moved and nothing broke."""
+    quiet = [window for window in evening.windows if not window.attack]
+    frames = statistics.median(window.counted for window in quiet)
+    print(f"{len(evening.calls)} calls; {len(quiet)} quiet windows, {frames:.0f} frames each;")
+    print("p99 in ms, median over rounds, in brackets what as many quiet windows vary by; ! is more than noise")
+    print(f"{'':22}{'came':>6}{'core %':>8}{'clock':>7}" + "".join(f"{figure:>26}" for figure in DELAYS))
+    well = True
+    print(
+        _row("quiet", quiet, "")
+        + "".join(f"{statistics.median(w.p99_ms[figure] for w in quiet):9.2f}{'':17}" for figure in DELAYS)
+    )
+    for attack in attacks:
+        windows = [window for window in evening.windows if window.attack == attack]
+        row = _row(attack, windows, str(sum(count for name, count in evening.came[attack].items() if name in ATTACKS)))
+        for verdict in judge(evening.windows, attack):
+            mark = " " if verdict.within_noise else "!"
+            row += f"{verdict.attacked_ms:9.2f}{mark}({verdict.noise_ms[0]:6.2f} -{verdict.noise_ms[1]:6.2f}) "
+            well = well and verdict.within_noise
+        print(row)
+    print("within noise" if well else "MORE THAN NOISE")
+    return _report_server(evening) and well
+
+
+def _row(name: str, windows: list[Window], came: str) -> str:
+    core, clock = (statistics.median(getattr(w, figure) for w in windows) for figure in ("core_percent", "clock_ms"))
+    return f"{name:22}{came:>6}{core:8.1f}{clock:7.2f}"
+
+
+def _report_server(evening: Evening) -> bool:
+    """What the server wrote and what became of the calls; whether all of them lived to the end."""
+    refused: Counter[str] = Counter()
+    for line in evening.said:
+        if str(line["message"]).endswith(".refused"):
+            unlogged = line.get("unlogged", 0)
+            refused[str(line["reason"])] += 1 + (unlogged if isinstance(unlogged, int) else 0)
+    broken = [phone.broke or phone.refused for phone, _ in evening.calls if phone.broke or phone.refused]
+    crashes = [line for line in evening.said if "crashed" in str(line["message"])]
+    floods = sum(count[name] for count in evening.came.values() for name in FLOODS)
+    print(f"refused, as logged: {dict(sorted(refused.items()))}")
+    print(f"sessions beside the calls' own: {evening.sessions - len(evening.calls)}, for {floods} floods with good tokens")
+    first, most, last = evening.rss_mb[0], max(evening.rss_mb), evening.rss_mb[-1]
+    print(f"memory of the server: {first:.1f} MB at first, at most {most:.1f}, {last:.1f} at last")
+    print(f"calls broken: {broken or 'none'}; crashes: {crashes or 'none'}; audio lost by any call, in ms: {evening.lost_ms}")
+    return not broken and not crashes and not any(evening.lost_ms.values())
 
 
 def main() -> None:
-    """Measure and print, or be the attackers."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.hostile")
-    parser.add_argument("--calls", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--window", type=float, default=5.0)
-    parser.add_argument("--pause", type=float, default=0.5, help="seconds between two rounds of one attack")
-    parser.add_argument("--attack", type=int, metavar="PORT")
+    parser.add_argument("--calls", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--window", type=float, default=2.5, help="seconds")
+    parser.add_argument("--pause", type=float, default=0.25, help="seconds between two attacks of one attacker")
+    parser.add_argument("--only", nargs="+", choices=[*ATTACKS, ALL], metavar="ATTACK", help=f"of {', '.join([*ATTACKS, ALL])}")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("one round has no median: at least 2 are needed")
     pin_load()
-    if options.attack:
-        os.nice(19)
-        run(attack(options.attack, options.window, options.pause))
-        return
-    for name, figure in run(measure(options.calls, options.rounds, options.window, options.pause)).items():
-        print(f"{name}: {figure}")
+    attacks = options.only or [*ALONE, ALL]
+    once_more = [ALL] if ALL in attacks and len(attacks) > 1 else []  # it counts most, so it comes twice a round
+    half = len(attacks) // 2
+    order = turns([*attacks[:half], *once_more, *attacks[half:]], options.rounds)
+    try:
+        evening = run(measure(order, options.calls, options.window, options.pause))
+    except ExceptionGroup as faults:
+        failed = faults.subgroup(AttackersFailed)
+        if failed is None:
+            raise
+        sys.exit(f"bench.hostile: {failed.exceptions[0]}")
+    sys.exit(0 if report(evening, attacks) else 1)
 
 
 if __name__ == "__main__":

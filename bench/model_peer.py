@@ -2,9 +2,11 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 import time
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -12,8 +14,10 @@ import numpy as np
 import trustme
 import uvloop  # noqa: F401 - the loop that both ends are meant to run on
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from bench.sound import BurstFinder, model_loop
+from bench.track import Arrivals, no_times
 
 CHUNK_MS = 40
 
@@ -26,7 +30,10 @@ class ModelCall:
     heard_s: list[float] = field(default_factory=list)  # when each burst of the caller's arrived
     said_s: deque[float] = field(default_factory=deque)  # when each of our bursts was sent
     samples: int = 0
+    sent_s: "array[float]" = field(default_factory=no_times)  # when each chunk was sent
+    arrived: Arrivals = field(default_factory=Arrivals)  # the caller's audio, at 16 kHz
     first_audio_s: float = 0.0
+    ended_s: float = 0.0
     socket: ServerConnection | None = None
     talking: asyncio.Event = field(default_factory=asyncio.Event)
     interrupted_s: float = 0.0
@@ -65,9 +72,17 @@ class ModelPeer:
             await asyncio.Future()
 
     async def _session(self, socket: ServerConnection) -> None:
-        await socket.recv()
-        call = ModelCall(len(self.calls), socket=socket)
-        self.calls.append(call)
+        """One session to its end. A connection that breaks is a result here; whatever else is raised is a fault."""
+        with contextlib.suppress(ConnectionClosed):  # out of the group too
+            await socket.recv()
+            call = ModelCall(len(self.calls), socket=socket)
+            self.calls.append(call)
+            try:
+                await self._converse(call, socket)
+            finally:
+                call.ended_s = time.perf_counter()
+
+    async def _converse(self, call: ModelCall, socket: ServerConnection) -> None:
         await socket.send(b'{"setupComplete":{}}')
         if self._talk:
             call.talking.set()
@@ -89,6 +104,7 @@ class ModelPeer:
                 call.first_audio_s = now_s
             samples = np.frombuffer(base64.urlsafe_b64decode(audio["data"]), "<i2")
             call.samples += len(samples)
+            call.arrived.note(now_s, len(samples))
             if finder.found(samples):
                 call.heard_s.append(now_s)
 
@@ -101,7 +117,9 @@ class ModelPeer:
             due_s = begun_s + sent * CHUNK_MS / 1000
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             place = sent % len(messages)
+            now_s = time.perf_counter()
+            call.sent_s.append(now_s)
             if place in bursts:
-                call.said_s.append(time.perf_counter())
+                call.said_s.append(now_s)
             await socket.send(messages[place])
             sent += 1

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from websockets.exceptions import ConnectionClosed
+
 from bench.measure import Quantiles, server
 from bench.model_peer import ModelCall
 from bench.phone_peer import PhoneCall, place_call
@@ -35,8 +37,11 @@ async def _interrupt(session: ModelCall, phones: list[PhoneCall]) -> list[float]
         return []
     before = [len(phone.clear_s) for phone in phones]
     sent_s = time.perf_counter()
-    await session.socket.send(_INTERRUPTED)
-    await session.socket.send(_TURN_COMPLETE)
+    try:
+        await session.socket.send(_INTERRUPTED)
+        await session.socket.send(_TURN_COMPLETE)
+    except ConnectionClosed:  # a session that is over is interrupted no more
+        return []
     await asyncio.sleep(0.06)
     cleared = [phone.clear_s[count] for phone, count in zip(phones, before, strict=True) if len(phone.clear_s) > count]
     return [min(cleared) - sent_s] if cleared else []

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 import time
+from array import array
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
 from bench.sound import BurstFinder, caller_loop
+from bench.track import Arrivals, no_times
 
 ORIGIN = "https://bench.example"
 ACCOUNT = "AC" + "b" * 32
@@ -27,6 +29,12 @@ class PhoneCall:
     """One call at Twilio's end."""
 
     number: int
+    stream: int = 1  # which one of the call's streams this is; those before it have not come
+    call_sid: str = ""
+    token: str = ""
+    older_tokens: list[str] = field(default_factory=list)  # of the streams that have not come, oldest first
+    sent_s: "array[float]" = field(default_factory=no_times)  # when each frame was sent
+    arrived: Arrivals = field(default_factory=Arrivals)  # the model's audio, at 8 kHz
     said_s: list[float] = field(default_factory=list)
     heard_s: list[float] = field(default_factory=list)
     frames_sent: int = 0
@@ -44,8 +52,8 @@ def sign(text: str) -> str:
     return base64.b64encode(hmac.new(TOKEN.encode(), text.encode(), hashlib.sha1).digest()).decode()
 
 
-async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str) -> dict[str, str] | None:
-    """Post the webhook; the stream's parameters, or None when the call was refused."""
+def webhook(call_sid: str, path: str = "/twiml") -> tuple[str, str]:
+    """Twilio's form about a call, and its signature."""
     fields = {
         "CallSid": call_sid,
         "AccountSid": ACCOUNT,
@@ -55,11 +63,17 @@ async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str) ->
         "ApiVersion": "2010-04-01",
         "Direction": "inbound",
     }
-    signed = sign(f"{ORIGIN}/twiml" + "".join(name + fields[name] for name in sorted(fields)))
+    return urlencode(fields), sign(ORIGIN + path + "".join(name + fields[name] for name in sorted(fields)))
+
+
+async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str, stream: int = 1) -> dict[str, str] | None:
+    """Post the webhook that asks for a call's n-th stream; its parameters, or None when the call was refused."""
+    path = "/twiml" if stream == 1 else f"/twiml/next?attempt={stream - 1}"
+    form, signature = webhook(call_sid, path)
     async with http.post(
-        f"http://127.0.0.1:{port}/twiml",
-        data=urlencode(fields),
-        headers={"X-Twilio-Signature": signed, "Content-Type": "application/x-www-form-urlencoded"},
+        f"http://127.0.0.1:{port}{path}",
+        data=form,
+        headers={"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"},
     ) as answer:
         twiml = await answer.text()
     if "<Stream" not in twiml:
@@ -69,14 +83,19 @@ async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str) ->
 
 async def place_call(call: PhoneCall, port: int, http: aiohttp.ClientSession | None) -> None:
     """One call from dialling until `call.stop` is set. Without `http` the webhook is left out (the bare bridge)."""
-    call_sid = f"CA{call.number:08x}{time.time_ns():024x}"[:34]
+    call.call_sid = call_sid = f"CA{call.number:08x}{time.time_ns():024x}"[:34]
     stream_sid = "MZ" + call_sid[2:]
-    parameters: dict[str, str] | None = {}
-    if http is not None:
-        parameters = await stream_token(http, port, call_sid)
-    if parameters is None:
-        call.refused = "busy"
-        return
+    parameters: dict[str, str] = {}
+    for stream in range(1, call.stream + 1):
+        if http is None:
+            break
+        answer = await stream_token(http, port, call_sid, stream)
+        if answer is None:
+            call.refused = "busy"
+            return
+        if call.token:
+            call.older_tokens.append(call.token)
+        parameters, call.token = answer, answer["token"]
     try:
         async with connect(
             f"ws://127.0.0.1:{port}/ws/twilio",
@@ -123,8 +142,10 @@ async def _speak(call: PhoneCall, socket: ClientConnection, stream_sid: str) -> 
         due_s = begun_s + sent * 0.02
         await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
         place = sent % len(frames)
+        now_s = time.perf_counter()
+        call.sent_s.append(now_s)
         if place in bursts:
-            call.said_s.append(time.perf_counter())
+            call.said_s.append(now_s)
         await socket.send(
             f'{head}{sent + 2}","media":{{"track":"inbound","chunk":"{sent + 1}","timestamp":"{sent * 20 + 100}",'
             f'"payload":"{frames[place]}"}}}}'
@@ -145,6 +166,7 @@ async def _listen(call: PhoneCall, socket: ClientConnection, stream_sid: str) ->
             if not call.bytes_heard:
                 call.first_audio_s = now_s
             call.bytes_heard += len(mulaw)
+            call.arrived.note(now_s, len(mulaw))
             playing_until_s = max(playing_until_s, now_s) + len(mulaw) / 8000
             if finder.found(np.frombuffer(audioop.ulaw2lin(mulaw, 2), "<i2")):
                 call.heard_s.append(now_s)

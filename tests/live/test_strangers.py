@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import pytest
 from websockets.asyncio.client import connect
 
-from bench.attackers import ATTACKS, Loot, bomb
+from bench.attackers import ATTACKS, bomb
+from bench.stranger import Loot, Token
 from callbot.simulators.gemini import StandInOptions
 from tests.audio.tone_analysis import to_pcm, tone
 from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
@@ -52,7 +53,7 @@ async def admitted(line_up: Exchange, call_sid: str, token: str, attempt: int) -
 
 
 async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None:
-    live, flooded, waiting, displaced = (f"CA{number:032x}" for number in (0xA1, 0xA2, 0xA3, 0xA4))
+    live, flooded, clumped, waiting, displaced = (f"CA{number:032x}" for number in range(0xA1, 0xA6))
     async with exchange(
         StandInOptions(),
         gemini_api_key=GEMINI_KEY,
@@ -65,15 +66,16 @@ async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None
             account_sid=ACCOUNT_SID,
             handshake_signature=sign(AUTH_TOKEN, STREAM_URL),
             overheard_webhook=(urlencode(form), sign(AUTH_TOKEN, PUBLIC_URL + "/twiml", form)),
-            used_token=(live, await ring(line_up, live)),
-            unused_token=(waiting, await ring(line_up, waiting)),
-            flood_token=(flooded, await ring(line_up, flooded)),
-            older_token=(displaced, await ring(line_up, displaced)),
+            used_token=Token(live, await ring(line_up, live)),
+            unused_token=Token(waiting, await ring(line_up, waiting)),
+            flood_token=Token(flooded, await ring(line_up, flooded)),
+            clump_token=Token(clumped, await ring(line_up, clumped)),
+            older_token=Token(displaced, await ring(line_up, displaced)),
         )
         second = await ring(line_up, displaced, "/twiml/next?attempt=1", "in-progress")
         async with (
             admitted(line_up, displaced, second, 2),
-            admitted(line_up, *loot.used_token, 1),
+            admitted(line_up, *loot.used_token),
             line_up.driven_call() as (call, session),
         ):
             await call.until(call.media)
@@ -90,7 +92,13 @@ async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None
             grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
             assert grown_kb < 128 * 1024  # 4 MB were sent, and 60 MB packed up; both ends live in this process
             assert len(line_up.standin.sessions) == sessions
-            assert {line["call_sid"] for line in line_up.log("call.started")} == {live, displaced, flooded, call.call_sid}
+            assert {line["call_sid"] for line in line_up.log("call.started")} == {
+                live,
+                displaced,
+                flooded,
+                clumped,
+                call.call_sid,
+            }
             assert call.closed is None
         assert_written_down(line_up, loot, second)
     assert {line["outcome"] for line in line_up.log("call.summary")} == {"completed"}
@@ -104,7 +112,9 @@ def assert_written_down(line_up: Exchange, loot: Loot, *more_tokens: str) -> Non
         assert told.count((attack.event, attack.reason)) >= wanted, f"{name} is not in the log"
     assert not [line for line in lines if line["event"] in {"server.crashed", "call.crashed", "child.crashed"}]
     said = json.dumps(lines)
-    tokens = [token for _, token in (loot.used_token, loot.unused_token, loot.flood_token, loot.older_token)]
+    tokens = [
+        token.secret for token in (loot.used_token, loot.unused_token, loot.flood_token, loot.clump_token, loot.older_token)
+    ]
     number = call_fields("x")["From"]
     for secret in (AUTH_TOKEN, GEMINI_KEY, loot.handshake_signature, loot.overheard_webhook[1], number, *tokens, *more_tokens):
         assert secret not in said

@@ -1,0 +1,104 @@
+"""What is made of the windows of `bench/hostile.py`: medians over rounds, and what the quiet windows alone vary by.
+
+The noise is quiet against quiet, with the same count: as many quiet windows as there were attacked ones are drawn, and as many
+others, again and again, and their medians compared. An attacked median further above the quiet one than all but 0.5 % of these
+is no noise.
+"""
+
+import math
+import random
+import statistics
+from dataclasses import dataclass, field
+
+from bench.track import Track
+
+DRAWS = 4000
+BEYOND = 0.005  # of the draws, on either side
+DELAYS = ("down", "up", "worst call")
+
+
+@dataclass(slots=True)
+class Window:
+    """One stretch of time. `attack` is empty for a quiet one; the figures are p99 in ms."""
+
+    attack: str
+    from_s: float
+    to_s: float
+    core_percent: float
+    clock_ms: float  # how late the measuring end itself was
+    p99_ms: dict[str, float] = field(default_factory=dict)
+    counted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One figure of one attack beside the quiet windows."""
+
+    figure: str
+    quiet_ms: float
+    noise_ms: tuple[float, float]  # where the median of as many quiet windows may lie
+    attacked_ms: float
+
+    @property
+    def within_noise(self) -> bool:
+        """Whether the attacked median could be one of quiet windows; being quicker is no harm."""
+        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1]
+
+
+def p99(values: list[float]) -> float:
+    """Nearest rank; not a number without values."""
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else math.nan
+
+
+def fill(window: Window, calls: list[tuple[Track, Track]]) -> None:
+    """Take the window's figures from the calls' two tracks each, down and up."""
+    of_calls = [(down.delays(window.from_s, window.to_s), up.delays(window.from_s, window.to_s)) for down, up in calls]
+    downs, ups = ([delay for call in of_calls for delay in call[way]] for way in (0, 1))
+    window.counted = len(downs) + len(ups)
+    window.p99_ms = {
+        "down": 1000 * p99(downs),
+        "up": 1000 * p99(ups),
+        "worst call": 1000 * max((max(p99(down), p99(up)) for down, up in of_calls), default=math.nan),
+    }
+
+
+def noise(quiet_ms: list[float], count: int) -> tuple[float, float]:
+    """How far the median of `count` quiet windows lies from that of as many others, for the lucky and the unlucky."""
+    if 2 * count > len(quiet_ms):
+        raise ValueError(f"{len(quiet_ms)} quiet windows are too few to draw {count} twice")
+    chance = random.Random(1)
+    apart = []
+    for _ in range(DRAWS):
+        drawn = chance.sample(quiet_ms, 2 * count)
+        apart.append(statistics.median(drawn[:count]) - statistics.median(drawn[count:]))
+    apart.sort()
+    beyond = int(BEYOND * DRAWS)
+    return apart[beyond], apart[-1 - beyond]
+
+
+def judge(windows: list[Window], attack: str) -> list[Verdict]:
+    """Each figure of one attack against all quiet windows of the run."""
+    quiet = [window for window in windows if not window.attack]
+    attacked = [window for window in windows if window.attack == attack]
+    verdicts = []
+    for figure in DELAYS:
+        of_quiet = [window.p99_ms[figure] for window in quiet]
+        median = statistics.median(of_quiet)
+        low, high = noise(of_quiet, len(attacked))
+        of_attacked = statistics.median(window.p99_ms[figure] for window in attacked)
+        verdicts.append(Verdict(figure, median, (median + low, median + high), of_attacked))
+    return verdicts
+
+
+def turns(attacks: list[str], rounds: int) -> list[str]:
+    """The order of the windows: each attacked one beside a quiet one (""), the two in changing order, attacks in rotation.
+
+    With fewer than three attacks there are quiet ones in their place: the noise needs more windows than an attack has.
+    """
+    order: list[str] = []
+    attacks = attacks + [""] * (3 - len(attacks))
+    for number in range(rounds):
+        shift = number * len(attacks) // rounds
+        for attack in attacks[shift:] + attacks[:shift]:
+            order += [attack, ""] if len(order) // 2 % 2 else ["", attack]
+    return order

@@ -1,0 +1,137 @@
+"""What `bench.hostile` makes of its windows, and what it says when its attackers fail: it must be able to say no."""
+
+import asyncio
+import math
+import random
+import sys
+from array import array
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.attack_run import Attackers, AttackersFailed
+from bench.hostile_figures import DELAYS, Window, fill, judge, noise, p99, turns
+from bench.track import Arrivals, Track
+
+
+def track(delays_s: list[float], *, lost: frozenset[int] = frozenset(), lag: int = 100, piece: int = 320) -> Track:
+    """Pieces 20 ms apart; the receiver gets each so much later, all of them `lag` samples behind."""
+    arrived = Arrivals()
+    for number, delay_s in enumerate(delays_s):
+        if number not in lost:
+            arrived.note(number * 0.02 + delay_s, piece if arrived.samples else piece - lag)
+    return Track(array("d", [number * 0.02 for number in range(len(delays_s))]), arrived, piece)
+
+
+def window(attack: str, worse_ms: float = 0.0, *, chance: random.Random) -> Window:
+    figures = {figure: 2.0 + chance.gauss(0.0, 0.1) + worse_ms for figure in DELAYS}
+    return Window(attack, 0.0, 1.0, 0.0, 0.0, figures)
+
+
+def evening(worse_ms: float) -> list[Window]:
+    chance = random.Random(3)
+    return [window(attack, worse_ms if attack else 0.0, chance=chance) for attack in turns(["a", "b", "c", "d"], 3)]
+
+
+def test_each_piece_has_its_own_delay() -> None:
+    delays_s = [0.001, 0.002, 0.003, 0.050, 0.040, 0.030]
+    assert track(delays_s).delays(-1.0, 1.0) == pytest.approx(delays_s)
+    assert track(delays_s).delays(0.03, 0.07) == pytest.approx(delays_s[2:4])
+
+
+def test_what_never_came_is_infinitely_late_and_counted() -> None:
+    lossy = track([0.001] * 10, lost=frozenset({4, 5}))
+    assert lossy.delays(-1.0, 1.0)[-2:] == [math.inf, math.inf]
+    assert lossy.missing_pieces(0.0, 0.07) == 0
+    assert lossy.missing_pieces(0.15, 1.0) == 2
+    assert lossy.missing_pieces(5.0, 6.0) == 2
+    assert track([], lag=0).missing_pieces(0.0, 1.0) == 0
+
+
+def test_a_delay_while_nothing_is_lost_is_no_loss() -> None:
+    assert track([0.015] * 10).missing_pieces(0.0, 1.0) == 0
+
+
+def test_p99_is_the_value_that_one_in_a_hundred_is_beyond() -> None:
+    assert p99([float(number) for number in range(1, 201)]) == 198.0
+    assert math.isnan(p99([]))
+
+
+def test_one_call_that_suffers_shows_although_the_others_do_not() -> None:
+    well, ill = track([0.002] * 100), track([0.002] * 50 + [0.008] * 50)
+    filled = Window("", 0.0, 2.0, 0.0, 0.0)
+    fill(filled, [(well, well)] * 199 + [(well, ill)])
+    assert filled.p99_ms["worst call"] == pytest.approx(8.0)
+    assert filled.p99_ms["up"] == filled.p99_ms["down"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("worse_ms", "within"), [(0.0, True), (-0.5, True), (0.5, False), (math.inf, False), (math.nan, False)]
+)
+def test_an_attack_is_within_noise_only_when_quiet_windows_do_the_same(worse_ms: float, within: bool) -> None:
+    windows = evening(worse_ms)
+    assert [verdict.within_noise for verdict in judge(windows, "b")] == [within] * len(DELAYS)
+
+
+def test_quiet_windows_without_end_excuse_nothing() -> None:
+    windows = [window("" if number % 3 else "a", chance=random.Random(number)) for number in range(9)]
+    for quiet in windows:
+        if not quiet.attack:
+            quiet.p99_ms = dict.fromkeys(DELAYS, math.inf)
+    assert not any(verdict.within_noise for verdict in judge(windows, "a"))
+
+
+def test_noise_is_quiet_against_as_many_quiet() -> None:
+    quiet_ms = [float(number) for number in range(1, 22)]
+    of_one, of_five = noise(quiet_ms, 1), noise(quiet_ms, 5)
+    assert -20.0 <= of_one[0] < of_five[0] < 0.0 < of_five[1] < of_one[1] <= 20.0
+    assert noise([3.0] * 10, 5) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="too few"):
+        noise(quiet_ms, 11)
+
+
+@pytest.mark.parametrize("attacks", [["a"], ["a", "b"], ["a", "b", "c"], [str(number) for number in range(13)]])
+def test_each_attack_comes_in_each_round_beside_a_quiet_window_in_changing_order(attacks: list[str]) -> None:
+    order = turns(attacks, 4)
+    count = Counter(order)
+    assert all(count[attack] == 4 for attack in attacks)
+    assert count[""] >= 2 * 4
+    pairs = list(zip(order[::2], order[1::2], strict=True))
+    assert all("" in pair for pair in pairs)
+    attacked = [pair for pair in pairs if pair != ("", "")]
+    assert {pair.index("") for pair in attacked} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("raise ValueError('the door was open')", "ended with 1; they said: .*the door was open"),
+        ("import sys; sys.exit(3)", "ended with 3; they said: nothing"),
+        ("print('what?'); input()", "answered b'what"),
+    ],
+)
+async def test_what_failed_attackers_said_is_told(tmp_path: Path, source: str, told: str) -> None:
+    said = tmp_path / "stderr"
+    pipe = asyncio.subprocess.PIPE
+    with said.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-u", "-c", source, stdin=pipe, stdout=pipe, stderr=stderr
+        )
+    with pytest.raises(AttackersFailed, match=f"(?s){told}"):
+        async with Attackers(process, said).attacking(("never start",)):
+            pass
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def test_attackers_that_are_stuck_are_not_waited_for(tmp_path: Path) -> None:
+    said = tmp_path / "stderr"
+    said.write_text("so tired")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input(); input()", stdin=pipe, stdout=pipe)
+    with pytest.raises(AttackersFailed, match="so tired"):
+        await Attackers(process, said, patience_s=0.01).answer()
+    process.kill()
+    await process.wait()
