@@ -29,6 +29,7 @@ class TokenOutcome(StrEnum):
     EXPIRED = "expired"
     USED = "used"
     WRONG_CALL = "wrong_call"  # of another call, account or attempt; the token stays good for its own
+    UNREACHABLE = "unreachable"  # the shared store, which alone could tell, does not answer
 
 
 @dataclass(frozen=True, slots=True)
