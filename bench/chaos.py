@@ -47,7 +47,6 @@ SETTINGS: dict[str, Any] = {
 # The usual limit (4 s), although everything else is scaled down: a busy machine stretches what is heard.
 DEAD_AIR_MS = 4_000
 WORDS = voices.caller("number")[:14_000]
-_DEAF = {"BlackHole", "StopReading", "ReadSlowly", "IgnoreClose", "HalfOpenClose"}
 LEGAL = {(row.source.value, row.dest.value) for row in TABLE}
 
 
@@ -177,9 +176,8 @@ def _breaches(line_up: Exchange, report: CallReport) -> list[str]:
         for line in line_up.log(kind)
     ]
     found += [f"to Twilio: {fault.kind}: {fault.explanation}" for fault in report.protocol_faults]
-    # A stand-in that was told to be deaf does not see that its peer has gone: its socket is open for its own eyes only.
-    deaf = any(_DEAF & set(session.fired) for session in line_up.standin.sessions)
-    if not deaf and any(session.overlapped for session in line_up.standin.sessions):
+    # By callbot's socket, not by when a stand-in that was told to be deaf has read of its end.
+    if any(session.overlapped_by_client for session in line_up.standin.sessions):
         found.append("a resume was tried while the old socket was open")
     if line_up.standin.connections_open:
         found.append(f"{line_up.standin.connections_open} model sessions left open")

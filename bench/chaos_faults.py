@@ -136,8 +136,6 @@ def draw_trouble(draw: Random) -> Trouble:
     twilio: list[line.Fault] = []
     if draw.random() > 0.1:
         wrong = [_model_side(draw) for _ in range(draw.choice((1, 1, 2, 2, 3)))]
-        if any(isinstance(fault.do, model.BlackHole) for fault in wrong):  # who reads nothing does not read slowly, too
-            wrong = [fault for fault in wrong if not isinstance(fault.do, model.ReadSlowly)]
         twilio = [_twilio(draw) for _ in range(draw.choice((0, 0, 1, 1, 2)))]
     options = StandInOptions(
         brain=Parrot(greeting=tone(440.0, 0.4), min_answer_s=draw.choice((0.0, 1.0, 2.5))),

@@ -3,12 +3,15 @@
 import asyncio
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 
 from websockets.asyncio.server import ServerConnection
 from websockets.frames import Opcode
 
 from .faults import Close
+
+_TCP_ESTABLISHED = 1  # the first byte of Linux's `struct tcp_info` (tcp(7), TCP_INFO)
 
 
 @dataclass(slots=True)
@@ -36,6 +39,7 @@ class WireConnection(ServerConnection):
     ignores_close: bool = False
     holds_tcp: bool = False
     is_black_hole: bool = False
+    is_lost: bool = False  # the transport has gone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the stand-in as soon as there is a transport, long before the upgrade."""
@@ -50,6 +54,7 @@ class WireConnection(ServerConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let a reader that waits in deafness find out that it is over."""
         super().connection_lost(exc)
+        self.is_lost = True
         self._hearing.set()
 
     async def hear(self) -> bytes:
@@ -65,12 +70,35 @@ class WireConnection(ServerConnection):
         return await self.recv(decode=False)
 
     @property
+    def client_has_gone(self) -> bool:
+        """Whether the client has closed its socket, as this machine's kernel knows it: who does not read is not told.
+
+        Only Linux says so; elsewhere this is False until the end has been read.
+        """
+        if self.is_lost:
+            return True
+        if sys.platform != "linux":
+            return False
+        sock = self.transport.get_extra_info("socket")
+        if sock.fileno() < 0:
+            return True
+        info: bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return info[0] != _TCP_ESTABLISHED
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether what is written goes nowhere: after an abort, or where the client's end has come and was not read."""
+        return self.transport.is_closing() or (not self.transport.is_reading() and self.client_has_gone)
+
+    @property
     def is_polite(self) -> bool:
         """Whether a closing handshake can succeed."""
         return self._hearing.is_set() and not (self.holds_tcp or self.is_black_hole)
 
     def stop_reading(self) -> None:
-        """Take nothing more from the socket."""
+        """Take nothing more from the socket. A lost one has nothing more, and nothing would end the deafness."""
+        if self.is_lost:
+            return
         self._hearing.clear()
         self.transport.pause_reading()
 
@@ -102,6 +130,9 @@ class WireConnection(ServerConnection):
 
     def send_data(self) -> None:
         """Write what the protocol has to send, unless manners are off."""
+        if not self.transport.is_reading() and self.client_has_gone:
+            self.protocol.data_to_send()  # TLS has seen the client's end and takes no more; the deaf one learns it later
+            return
         polite = self.pong_delay_s == 0 and not (self.holds_tcp or self.is_black_hole)
         if polite:
             super().send_data()

@@ -29,8 +29,7 @@ class Outbox:
         Raises:
             ConnectionClosed: the connection has ended.
         """
-        # After an abort the transport is closing, and what is written to it goes nowhere.
-        if self.frozen or kind in self.withheld or self._wire.transport.is_closing():
+        if self.frozen or kind in self.withheld or self._wire.is_unheard:
             return False
         await self._wire.send(message, text=self._as_text)
         self._record.messages_sent += 1

@@ -53,7 +53,8 @@ class SessionRecord:
     lineage: int | None = None  # the same for all connections of one logical session
     handle_offered: str | None = None
     resumed: bool = False
-    overlapped: bool = False  # another socket of the same logical session was open at setup
+    overlapped: bool = False  # another socket of the same logical session was open at setup, by what the server had read
+    overlapped_by_client: bool = False  # the client had not closed another; who does not read learns of the end late
     raw_setup: Any = None  # exactly as received
     setup: dict[str, Any] | None = None  # in camelCase
     context_updates: list[Any] = field(default_factory=list)

@@ -73,14 +73,13 @@ class GeminiStandIn:
         self._stopping.set()
         for server in self._servers:
             server.close(close_connections=False)
-        for wire in list(self._wires):
-            # A polite close is for clients that still listen; the others would hold up the end.
-            if not wire.is_polite or wire.state is not State.OPEN:
-                wire.transport.abort()
         async with asyncio.TaskGroup() as group:
             for wire in list(self._wires):
-                if wire.state is State.OPEN:
+                # A polite close is for clients that still listen; the others would hold up the end.
+                if wire.is_polite and wire.state is State.OPEN:
                     group.create_task(wire.close(1001, "The stand-in is closing."))
+                else:
+                    wire.transport.abort()
         for server in self._servers:
             await server.wait_closed()
         if self._identity is not None:

@@ -162,9 +162,9 @@ class LiveSession(SessionRecord):
             return handles.new_conversation()
         self.handle_offered = handle
         self.lineage = handles.lineage_of(handle)
-        self.overlapped = self.lineage is not None and any(
-            session.is_open for session in self.server.sessions_of(self.lineage) if session is not self
-        )
+        others = [session for session in self.server.sessions_of(self.lineage) if session is not self]
+        self.overlapped = any(session.is_open for session in others)
+        self.overlapped_by_client = not all(session.wire.client_has_gone for session in others)
         refusal = self.server.handle_refusal or (STILL_OPEN if self.overlapped else None)
         found = refusal or handles.redeem(handle, model=self.asked.model, mode=self.mode, now_s=self.server.clock.now())
         if isinstance(found, Refusal):

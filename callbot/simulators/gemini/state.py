@@ -27,9 +27,9 @@ class ServerState:
         self.handle_refusal: Refusal | None = None  # for every handle, if set
         self.sessions: list[LiveSession] = []
 
-    def sessions_of(self, lineage: int) -> "Iterator[LiveSession]":
-        """Yield the connections of one logical session."""
-        return (session for session in self.sessions if session.lineage == lineage)
+    def sessions_of(self, lineage: int | None) -> "Iterator[LiveSession]":
+        """Yield the connections of one logical session; none for a handle that belongs to none."""
+        return (session for session in self.sessions if lineage is not None and session.lineage == lineage)
 
     def admits(self, credential: str | None, path: str) -> bool:
         """Whether this key or token is good."""
