@@ -40,11 +40,12 @@ FRAME = (
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`event` and `reason` are the log line that it must leave behind."""
+    """`event`, `reason` and `path` are the log line that it must leave behind; no path where the line has none."""
 
     run: Callable[[Loot], Awaitable[None]]
     event: str
     reason: str
+    path: str | None = None
 
 
 async def slow_handshake(loot: Loot) -> None:
@@ -246,8 +247,8 @@ async def _try_token(loot: Loot, token: Token) -> None:
 
 ATTACKS = {
     "slow handshake": Attack(slow_handshake, "connection.refused", "request_slow"),
-    "slow body": Attack(slow_body, "webhook.refused", "body_too_slow"),
-    "large body": Attack(large_body, "webhook.refused", "body_too_large"),
+    "slow body": Attack(slow_body, "webhook.refused", "body_too_slow", "/twiml"),
+    "large body": Attack(large_body, "webhook.refused", "body_too_large", "/twiml"),
     "large headers": Attack(large_headers, "webhook.refused", "headers_too_large"),
     "unsigned handshake": Attack(unsigned_handshake, "stream.refused", "signature_missing"),
     "forged handshake": Attack(forged_handshake, "stream.refused", "signature_wrong"),
@@ -266,9 +267,9 @@ ATTACKS = {
     "replayed token": Attack(replayed_token, "stream.refused", "token_used"),
     "stolen token": Attack(stolen_token, "stream.refused", "token_wrong_call"),
     "second stream": Attack(second_stream, "stream.refused", "second_stream"),
-    "forged webhook": Attack(forged_webhook, "webhook.refused", "signature_wrong"),
-    "forged next": Attack(forged_next, "webhook.refused", "signature_wrong"),
-    "forged status": Attack(forged_status, "webhook.refused", "signature_wrong"),
+    "forged webhook": Attack(forged_webhook, "webhook.refused", "signature_wrong", "/twiml"),
+    "forged next": Attack(forged_next, "webhook.refused", "signature_wrong", "/twiml/next"),
+    "forged status": Attack(forged_status, "webhook.refused", "signature_wrong", "/twilio/status"),
     "replayed webhook": Attack(replayed_webhook, "webhook.refused", "replayed"),
-    "look at the metrics": Attack(look_at_metrics, "webhook.refused", "metrics_not_local"),
+    "look at the metrics": Attack(look_at_metrics, "webhook.refused", "metrics_not_local", "/metrics"),
 }

@@ -48,6 +48,8 @@ ALONE = (
 LEAD_S = 0.3  # before an attacked window: they have come
 SETTLE_S = 0.7  # after one: what they left is cleared away, and counts for nobody
 TICK_S = 0.01
+DRAIN_S = 2.0  # at most, before comfort is played; between windows the models pause until everything they said has been played, or is lost
+STEADY_S = 0.15  # then they have begun again
 LIMITS = {
     "CALLBOT_START_TIMEOUT_S": "1",
     "CALLBOT_REQUEST_TIMEOUT_S": "1",
@@ -64,10 +66,11 @@ class Evening:
     """One run."""
 
     calls: list[tuple[PhoneCall, ModelCall]] = field(default_factory=list)
+    tracks: list[tuple[Track, Track]] = field(default_factory=list)  # of each call, down and up
     windows: list[Window] = field(default_factory=list)
     came: dict[str, Counter[str]] = field(default_factory=dict)
     rss_mb: list[float] = field(default_factory=list)
-    lost_ms: dict[str, int] = field(default_factory=dict)  # of the call that lost most
+    lost_ms: Counter[str] = field(default_factory=Counter)  # of all calls
     sessions: int = 0
     said: list[dict[str, object]] = field(default_factory=list)
 
@@ -84,34 +87,27 @@ async def measure(order: list[str], calls: int, window_s: float, pause_s: float)
             ticking = group.create_task(_clock(late_s))
             for phone in phones:
                 group.create_task(place_call(phone, under_test.port, http))
-                evening.calls.append((phone, await _its_session(phone, under_test)))
-            for _, model in evening.calls:
-                model.talking.set()
-                await asyncio.sleep(0.005)  # not in step
+                model = await _its_session(phone, under_test)
+                evening.calls.append((phone, model))
+                evening.tracks.append((Track(model.sent_s, phone.arrived, 320), Track(phone.sent_s, model.arrived, 320)))
+            await _line_up(evening)
             async with attackers(under_test.port, phones, pause_s=pause_s) as them:
                 await asyncio.sleep(2.0)
                 for attack in order:
                     _show_progress(len(evening.windows), len(order), attack)
+                    await _line_up(evening)
                     evening.windows.append(await _window(attack, under_test, window_s, them, evening.came))
                     evening.rss_mb.append(rss(under_test.pid) / 2**20)
                     await asyncio.sleep(SETTLE_S if attack else 0.0)
-            await asyncio.sleep(SETTLE_S)
+            await _line_up(evening)
             _show_progress(len(order), len(order), "")
             evening.sessions = len(under_test.model.calls)
             for phone in phones:
                 phone.stop.set()
             ticking.cancel()
         evening.said = [json.loads(line) for line in under_test.output.read_bytes().splitlines() if line.startswith(b"{")]
-    tracks = [
-        (Track(model.sent_s, phone.arrived, 320), Track(phone.sent_s, model.arrived, 320)) for phone, model in evening.calls
-    ]
-    last = evening.windows[-1]
-    evening.lost_ms = {
-        "down": 40 * max(down.missing_pieces(last.from_s, last.to_s) for down, _ in tracks),
-        "up": 20 * max(up.missing_pieces(last.from_s, last.to_s) for _, up in tracks),
-    }
     for window in evening.windows:
-        fill(window, tracks)
+        fill(window, evening.tracks)
         window.clock_ms = 1000 * p99([late for at_s, late in late_s if window.from_s <= at_s < window.to_s])
     return evening
 
@@ -124,6 +120,36 @@ async def _its_session(phone: PhoneCall, under_test: Server) -> ModelCall:
                 raise SystemExit(f"a call came to nothing: {phone.refused or phone.broke}")
             await asyncio.sleep(0.01)
     return under_test.model.calls[phone.number]
+
+
+async def _line_up(evening: Evening) -> None:
+    """Let the models pause until what they said has been played: what one window was late by is not the next one's.
+
+    Speech that was held up is played at its own pace, so without a pause it would stay behind for ever.
+    """
+    for _, model in evening.calls:
+        model.talking.clear()
+    until_s = time.perf_counter() + DRAIN_S
+    best_up = [up.on_its_way() for _, up in evening.tracks]
+    await asyncio.sleep(0.05)
+    while any(down.on_its_way() for down, _ in evening.tracks) or any(best_up):
+        best_up = [min(best, up.on_its_way()) for best, (_, up) in zip(best_up, evening.tracks, strict=True)]
+        if time.perf_counter() > until_s:
+            break
+        await asyncio.sleep(0.001)
+    now_s = time.perf_counter()
+    for (down, up), up_pieces in zip(evening.tracks, best_up, strict=True):
+        if not down.sent_s:
+            down.arrived.forget()  # comfort, played while the first calls waited for the last
+        down_pieces = down.on_its_way()
+        evening.lost_ms["down"] += 40 * down_pieces
+        evening.lost_ms["up"] += 20 * up_pieces
+        down.give_up(down_pieces, now_s)
+        up.give_up(up_pieces, now_s)
+    for _, model in evening.calls:
+        model.talking.set()
+        await asyncio.sleep(0.005)  # not in step
+    await asyncio.sleep(STEADY_S)
 
 
 async def _clock(late_s: list[tuple[float, float]]) -> None:
@@ -199,13 +225,16 @@ def _report_server(evening: Evening) -> bool:
             unlogged = line.get("unlogged", 0)
             refused[str(line["reason"])] += 1 + (unlogged if isinstance(unlogged, int) else 0)
     broken = [phone.broke or phone.refused for phone, _ in evening.calls if phone.broke or phone.refused]
+    ours = {phone.call_sid for phone, _ in evening.calls}
+    moves = [line for line in evening.said if line["message"] == "call.state" and line.get("call_sid") in ours]
+    broken += [f"session lost: {line['reason']}" for line in moves if line["to"] == "Reconnecting"]
     crashes = [line for line in evening.said if "crashed" in str(line["message"])]
     floods = sum(count[name] for count in evening.came.values() for name in FLOODS)
     print(f"refused, as logged: {dict(sorted(refused.items()))}")
     print(f"sessions beside the calls' own: {evening.sessions - len(evening.calls)}, for {floods} floods with good tokens")
     first, most, last = evening.rss_mb[0], max(evening.rss_mb), evening.rss_mb[-1]
     print(f"memory of the server: {first:.1f} MB at first, at most {most:.1f}, {last:.1f} at last")
-    print(f"calls broken: {broken or 'none'}; crashes: {crashes or 'none'}; audio lost by any call, in ms: {evening.lost_ms}")
+    print(f"calls broken: {broken or 'none'}; crashes: {crashes or 'none'}; audio lost, in ms: {dict(evening.lost_ms)}")
     return not broken and not crashes and not any(evening.lost_ms.values())
 
 

@@ -114,6 +114,9 @@ class ModelPeer:
         begun_s = time.perf_counter()
         sent = 0
         while True:
+            if not call.talking.is_set():  # a pause: the bench has cleared it
+                await call.talking.wait()
+                begun_s = time.perf_counter() - sent * CHUNK_MS / 1000
             due_s = begun_s + sent * CHUNK_MS / 1000
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             place = sent % len(messages)

@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 
@@ -27,6 +27,10 @@ class Arrivals:
         self.at_s.append(at_s)
         self.samples.append(samples + (self.samples[-1] if self.samples else 0))
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.at_s, self.samples = no_times(), _no_counts()
+
 
 @dataclass(frozen=True, slots=True)
 class Track:
@@ -47,13 +51,11 @@ class Track:
             found.append(self.arrived.at_s[at] - self.sent_s[piece] if at < len(self.arrived.at_s) else math.inf)
         return found
 
-    def missing_pieces(self, from_s: float, to_s: float) -> int:
-        """How many pieces had been lost by this stretch: what was on its way at the best moment of it, in whole pieces."""
-        best = None
-        for at in range(bisect_left(self.arrived.at_s, from_s), bisect_right(self.arrived.at_s, to_s)):
-            sent = bisect_right(self.sent_s, self.arrived.at_s[at]) * self.piece_samples
-            on_its_way = sent - self.arrived.samples[at]
-            best = on_its_way if best is None else min(best, on_its_way)
-        if best is None:  # nothing comes any more
-            best = len(self.sent_s) * self.piece_samples - (self.arrived.samples[-1] if self.arrived.samples else 0)
-        return best // self.piece_samples
+    def on_its_way(self) -> int:
+        """Whole pieces that were sent and have not come; what the converter holds is less than one, what is more than was sent is none."""
+        arrived = self.arrived.samples[-1] if self.arrived.samples else 0
+        return max(0, len(self.sent_s) * self.piece_samples - arrived) // self.piece_samples
+
+    def give_up(self, pieces: int, at_s: float) -> None:
+        """Count pieces that will not come as come, so that those after them are not taken for them."""
+        self.arrived.note(at_s, pieces * self.piece_samples)

@@ -40,17 +40,19 @@ def test_each_piece_has_its_own_delay() -> None:
     assert track(delays_s).delays(0.03, 0.07) == pytest.approx(delays_s[2:4])
 
 
-def test_what_never_came_is_infinitely_late_and_counted() -> None:
+def test_what_never_came_is_infinitely_late_until_it_is_given_up() -> None:
     lossy = track([0.001] * 10, lost=frozenset({4, 5}))
     assert lossy.delays(-1.0, 1.0)[-2:] == [math.inf, math.inf]
-    assert lossy.missing_pieces(0.0, 0.07) == 0
-    assert lossy.missing_pieces(0.15, 1.0) == 2
-    assert lossy.missing_pieces(5.0, 6.0) == 2
-    assert track([], lag=0).missing_pieces(0.0, 1.0) == 0
+    assert lossy.on_its_way() == 2
+    lossy.give_up(2, 0.3)
+    assert lossy.on_its_way() == 0
+    assert lossy.delays(-1.0, 1.0)[-2:] == pytest.approx([0.3 - 8 * 0.02, 0.3 - 9 * 0.02])
 
 
-def test_a_delay_while_nothing_is_lost_is_no_loss() -> None:
-    assert track([0.015] * 10).missing_pieces(0.0, 1.0) == 0
+@pytest.mark.parametrize("delay_s", [0.001, 0.015, 0.5])
+def test_what_came_late_is_not_on_its_way(delay_s: float) -> None:
+    assert track([delay_s] * 10).on_its_way() == 0
+    assert track([], lag=0).on_its_way() == 0
 
 
 def test_p99_is_the_value_that_one_in_a_hundred_is_beyond() -> None:
