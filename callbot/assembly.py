@@ -1,82 +1,156 @@
-"""Puts the process together: settings in, a served application out. The only place that knows every room."""
+"""Puts the process together: settings in, a served application out. The only place that knows every room.
+
+The rooms of the model are loaded once the server answers (`EarlyCalls`): nothing of `actors`, `audio` or `gemini` may be
+imported before, at the top of this module or of one that it imports. A test holds this.
+"""
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 
-from callbot.actors.call import call_factory
-from callbot.actors.services import CallServices
-from callbot.gemini.connector import Connector
-from callbot.gemini.prewarm import Prewarmer
+from callbot.server.early_calls import EarlyCalls
 from callbot.server.serve import Shutdown, open_listener, serve
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
-from callbot.telemetry.metrics import Metrics, watch_loop_lag
-from callbot.telemetry.redaction import redact
-from callbot.tools import standard_toolbox
+from callbot.store.redis import RedisCallStore
+
+if TYPE_CHECKING:
+    from callbot.gemini.connector import Connector
+    from callbot.tools import Toolbox
+
+FIRST_ANSWERS_S = 0.05  # the loading takes the interpreter's lock from the loop, 5 ms at a time: the server opens first
 
 
 async def serve_calls(
     settings: Settings,
     *,
     on_started: Callable[[int], None] | None = None,
+    on_loaded: Callable[[], None] | None = None,
     shutdown: Shutdown | None = None,
 ) -> None:
-    """Serve calls in the running loop until asked to stop. `on_started` hears the port.
+    """Serve calls in the running loop until asked to stop. `on_started` hears the port, once it is about to answer;
+    `on_loaded` when a call that comes now waits for nothing.
 
     Raises OSError when the port cannot be had.
     """
     listener = open_listener(settings.host, settings.port)
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
-    store = MemoryCallStore(clock)
-    toolbox = standard_toolbox()
     registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    connector = Connector(settings, toolbox.tools)
+    calls = EarlyCalls()
+    shared = shared_store(settings, clock)
+    store = MemoryCallStore(clock) if shared is None else shared
+    loading: asyncio.Task[None] | None = None
 
     def begin(port: int) -> None:
-        connector.warm()
+        nonlocal loading
+        loading = beside.create_task(_load(settings, calls, store, registry, clock, beside, on_loaded), name="loading")
         if on_started is not None:
             on_started(port)
 
     async with asyncio.TaskGroup() as beside:
-        prewarmer = Prewarmer(
-            connector,
-            beside,
-            keep_s=settings.prewarm_s,
-            max_waiting=settings.max_prewarmed if settings.prewarm else 0,
-            log=structlog.get_logger(),
-        )
-        services = CallServices(
-            settings=settings,
-            connector=connector,
-            record_ending=store.record_ending,
-            log=structlog.get_logger(),
-            clock=clock,
-            toolbox=toolbox,
-            redact=redact,
-            metrics=metrics,
-            prewarmed=prewarmer,
-        )
-        lag = beside.create_task(watch_loop_lag(metrics), name="loop_lag")
+        if shared is not None:
+            shared.start(beside)
+            Gauge("callbot_store_up", "1 while the shared store answers", registry=registry).set_function(
+                lambda: int(shared.is_up)
+            )
         await serve(
             settings,
-            call_factory=call_factory(services),
+            call_factory=calls.make,
             store=store,
             metrics_registry=registry,
             listener=listener,
-            on_webhook=prewarmer.prepare,
+            on_webhook=calls.hear,
             on_started=begin,
             shutdown=shutdown,
         )
+        if loading is not None:
+            loading.cancel()
+        if shared is not None:
+            await shared.stop()
+
+
+async def _load(
+    settings: Settings,
+    calls: EarlyCalls,
+    store: MemoryCallStore | RedisCallStore,
+    registry: CollectorRegistry,
+    clock: Callable[[], float],
+    beside: asyncio.TaskGroup,
+    on_loaded: Callable[[], None] | None,
+) -> None:
+    """Load what carries calls beside the loop, hand it over, and stay: cancelled, it puts away what only calls need."""
+    began_s = clock()
+    await asyncio.sleep(FIRST_ANSWERS_S)
+    connector, toolbox = await asyncio.to_thread(_load_rooms, settings)
+
+    from callbot.actors.call import call_factory
+    from callbot.actors.services import CallServices
+    from callbot.gemini.prewarm import Prewarmer
+    from callbot.telemetry.metrics import Metrics, watch_loop_lag
+    from callbot.telemetry.redaction import redact
+
+    metrics = Metrics(registry)
+    log = structlog.get_logger()
+    prewarmer = Prewarmer(
+        connector,
+        beside,
+        keep_s=settings.prewarm_s,
+        max_waiting=settings.max_prewarmed if settings.prewarm else 0,
+        log=log,
+    )
+    services = CallServices(
+        settings=settings,
+        connector=connector,
+        record_ending=store.record_ending,
+        log=log,
+        clock=clock,
+        toolbox=toolbox,
+        redact=redact,
+        metrics=metrics,
+        prewarmed=prewarmer,
+    )
+    calls.loaded(call_factory(services), prewarmer.prepare)
+    log.info("server.loaded", after_ms=int((clock() - began_s) * 1000))
+    if on_loaded is not None:
+        on_loaded()
+    try:
+        await watch_loop_lag(metrics)
+    finally:
         prewarmer.stop()
-        lag.cancel()
+
+
+def _load_rooms(settings: Settings) -> tuple["Connector", "Toolbox"]:
+    """The slow part, in a thread of its own: a second of imports, then the clients and their TLS contexts."""
+    importlib.import_module("callbot.actors.call")
+    from callbot.gemini.connector import Connector
+    from callbot.tools import standard_toolbox
+
+    toolbox = standard_toolbox()
+    connector = Connector(settings, toolbox.tools)
+    connector.warm()
+    return connector, toolbox
+
+
+def shared_store(settings: Settings, clock: Callable[[], float] = time.monotonic) -> RedisCallStore | None:
+    """The store of REDIS_URL; None when calls are kept in this process's memory."""
+    if settings.redis_url is None:
+        return None
+    url = settings.redis_url.get_secret_value()
+    # Without an auth token (CALLBOT_INSECURE, on one's own machine) the address is what the processes have in common.
+    secrets = [token.get_secret_value() for token in settings.twilio_auth_token] or [url]
+    return RedisCallStore(url, secrets, log=structlog.get_logger(), timeout_s=settings.redis_timeout_s, clock=clock)
 
 
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret that the settings hold: what no log line may show, whatever carries it there."""
     single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
-    return [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
+    secrets = [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
+    if settings.redis_url is not None and (password := urlsplit(settings.redis_url.get_secret_value()).password):
+        secrets += [password, unquote(password)]
+    return secrets

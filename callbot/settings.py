@@ -4,6 +4,7 @@ Nobody else in callbot reads the environment. Names without a prefix are those t
 use; callbot's own begin with `CALLBOT_`. Secrets are `SecretStr`, so no repr, log line or traceback shows them.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Converter = Literal["sinc_fastest", "sinc_medium", "sinc_best"]
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 Sensitivity = Literal["default", "low", "high"]
 
 DEFAULT_PROMPT = """\
@@ -62,6 +64,8 @@ class Settings(BaseSettings):
     k_revision: str = Field("", validation_alias=_plain("K_REVISION"))
     insecure: bool = False
     redis_url: SecretStr | None = Field(None, validation_alias=_plain("REDIS_URL"))
+    redis_timeout_s: float = Field(0.5, gt=0, le=30)  # of one question; three in a row without an answer, and it is left alone
+    workers: int = Field(1, ge=0, le=256)  # processes behind the port; 0 is one a core
     metrics_token: SecretStr | None = None
 
     # --- Twilio --------------------------------------------------------------------------------------------------------
@@ -170,6 +174,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _one_a_core(cls, value: Any) -> Any:
+        return 0 if value == "auto" else value
+
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -202,6 +211,11 @@ class Settings(BaseSettings):
     def stream_url(self) -> str:
         """The `wss` address that Twilio is told to open, made from SERVICE_URL alone."""
         return self.public_url.replace("https://", "wss://", 1).replace("http://", "ws://", 1) + "/ws/twilio"
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes carry calls."""
+        return self.workers or os.process_cpu_count() or 1
 
     @property
     def backend(self) -> Literal["gemini", "vertex"]:
@@ -267,6 +281,14 @@ def serving_problems(settings: Settings) -> list[str]:
             problems.append("SERVICE_URL is not set: give the public address, such as https://bot.example.")
         elif not all(origin.startswith("https://") for origin in settings.service_url):
             problems.append("SERVICE_URL must begin with https://: Twilio streams to wss addresses only.")
+    if settings.redis_url is not None and not settings.redis_url.get_secret_value().startswith(_REDIS_SCHEMES):
+        problems.append("REDIS_URL is no address: write it as redis://[:password@]host:port/number, or rediss:// with TLS.")
+    if settings.worker_count > 1 and settings.redis_url is None:
+        problems.append(
+            f"REDIS_URL is not set: {settings.worker_count} workers share the calls' tokens there (or set CALLBOT_WORKERS=1)."
+        )
+    if settings.worker_count > settings.max_calls:
+        problems.append(f"CALLBOT_MAX_CALLS is under CALLBOT_WORKERS ({settings.worker_count}): a worker would have no call.")
     if settings.use_vertexai:
         if not settings.google_cloud_project:
             problems.append("GOOGLE_CLOUD_PROJECT is not set: Vertex needs it (or set GEMINI_API_KEY instead).")

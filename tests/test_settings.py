@@ -85,3 +85,28 @@ def test_vertex_needs_a_project_instead_of_a_key() -> None:
 
     assert "GOOGLE_CLOUD_PROJECT" in serving_problems(settings(**base))[0]
     assert serving_problems(settings(**base, google_cloud_project="p")) == []
+
+
+SERVING = {"service_url": "https://a.example", "twilio_auth_token": "t", "gemini_api_key": "k"}
+
+
+def test_several_workers_need_what_they_share() -> None:
+    assert serving_problems(settings(**SERVING, workers=1)) == []
+    assert "REDIS_URL is not set: 3 workers" in serving_problems(settings(**SERVING, workers=3))[0]
+    assert serving_problems(settings(**SERVING, workers=3, redis_url="redis://h")) == []
+
+
+def test_auto_and_0_are_one_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.process_cpu_count", lambda: 7)
+    assert [settings(workers=value).worker_count for value in ("auto", "0", 0, 2)] == [7, 7, 7, 2]
+
+
+def test_a_worker_without_a_call_is_refused() -> None:
+    crowded = settings(**SERVING, workers=4, max_calls=3, redis_url="redis://h")
+    assert "CALLBOT_MAX_CALLS is under CALLBOT_WORKERS (4)" in serving_problems(crowded)[0]
+
+
+def test_an_address_of_redis_that_is_none_is_refused_and_not_shown() -> None:
+    [problem] = serving_problems(settings(**SERVING, redis_url="hidden-password@somewhere"))
+    assert problem.startswith("REDIS_URL is no address: ")
+    assert "hidden-password" not in problem
