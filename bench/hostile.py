@@ -48,7 +48,8 @@ ALONE = (
 LEAD_S = 0.3  # before an attacked window: they have come
 SETTLE_S = 0.7  # after one: what they left is cleared away, and counts for nobody
 TICK_S = 0.01
-DRAIN_S = 2.0  # at most, before comfort is played; between windows the models pause until everything they said has been played, or is lost
+# Between windows the models pause until everything they said has been played, or is lost; longer, and comfort would be played.
+DRAIN_S = 2.0
 STEADY_S = 0.15  # then they have begun again
 LIMITS = {
     "CALLBOT_START_TIMEOUT_S": "1",

@@ -52,7 +52,7 @@ class Track:
         return found
 
     def on_its_way(self) -> int:
-        """Whole pieces that were sent and have not come; what the converter holds is less than one, what is more than was sent is none."""
+        """Whole pieces that were sent and have not come; what the converter holds is less than one."""
         arrived = self.arrived.samples[-1] if self.arrived.samples else 0
         return max(0, len(self.sent_s) * self.piece_samples - arrived) // self.piece_samples
 
