@@ -13,6 +13,8 @@ from websockets.protocol import State
 
 from callbot.wire import websocket
 
+# 16 s of audio in one message; the library's way takes what is larger, and has the limit.
+_LARGEST: Final = 2**20
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
@@ -21,7 +23,7 @@ class LeanConnection(ClientConnection):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._frames = websocket.PlainFrames(masked=False, decode=False)
+        self._frames = websocket.PlainFrames(masked=False, decode=False, largest=_LARGEST)
         self._head: bytes | None = b""  # the answer to the handshake, until it is whole
         self._lean = False
 

@@ -17,9 +17,12 @@ from hypercorn.typing import ASGIReceiveEvent
 
 from callbot.wire import websocket
 
-# 1.3 s of frames: then the peer waits in its socket, as it does at Hypercorn's ten.
+# 1.3 s of frames, or as much as two of the largest messages: then the peer waits in its socket, as at Hypercorn's ten.
 _MOST_WAITING: Final = 64
 _FEW_WAITING: Final = 16
+_MOST_WAITING_CHARACTERS: Final = 2**17
+# Twilio's messages have under 1 KiB; what is larger is cut off by Hypercorn at its limit.
+_LARGEST: Final = 2**16
 # Frames in a row before others have their turn: 8 x 0.15 ms of conversion.
 _MOST_IN_A_ROW: Final = 8
 # Beyond this the peer does not read; the slow way waits for it, and gives up on it.
@@ -36,10 +39,11 @@ class Tap(asyncio.Protocol):
     def __init__(self, stream: WSStream, writer: asyncio.StreamWriter) -> None:
         self._transport = cast("asyncio.Transport", writer.transport)
         self._hypercorns: Any = self._transport.get_protocol()
-        self._frames = websocket.PlainFrames(masked=True, decode=True)
+        self._frames = websocket.PlainFrames(masked=True, decode=True, largest=_LARGEST)
         self._waiting: deque[str | bytes | None] = deque()
         self._receiver: asyncio.Future[bool] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._waiting_characters = 0
         self._in_a_row = 0
         self._paused = False
         self._on_transport = True
@@ -77,9 +81,11 @@ class Tap(asyncio.Protocol):
             self._in_a_row = 0
             await asyncio.sleep(0)
         self._in_a_row += 1
-        if self._waiting[0] is None:
+        message = self._waiting[0]
+        if message is None:
             return None
-        message = self._waiting.popleft()
+        del self._waiting[0]
+        self._waiting_characters -= len(message)
         if (self._paused or self._room is not None) and len(self._waiting) <= _FEW_WAITING:
             self._go_on()
         return message
@@ -113,18 +119,20 @@ class Tap(asyncio.Protocol):
         for opcode, payload in self._frames.feed(data):
             if opcode <= websocket.BINARY:
                 self._waiting.append(payload)
+                self._waiting_characters += len(payload)
             else:
                 self._hypercorns.data_received(payload)
         if self._frames.stopped:
             self._give_back()
         self._wake()
-        if len(self._waiting) >= _MOST_WAITING and not self._paused:
+        if self._full and not self._paused:
             self._paused = True
             if self._on_transport:
                 self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
         """The peer sends no more: Hypercorn's to judge."""
+        self._give_back()
         kept: bool | None = self._hypercorns.eof_received()
         return kept
 
@@ -149,15 +157,21 @@ class Tap(asyncio.Protocol):
             self._waiting.append(None)
             self._wake()
             return
-        while len(self._waiting) >= _MOST_WAITING and not self._let_go:
+        while self._full and not self._let_go:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
         if not self._let_go:
             text = event.get("text")
-            self._waiting.append((event.get("bytes") or b"") if text is None else text)
+            message = (event.get("bytes") or b"") if text is None else text
+            self._waiting.append(message)
+            self._waiting_characters += len(message)
             self._wake()
 
     # Within.
+
+    @property
+    def _full(self) -> bool:
+        return len(self._waiting) >= _MOST_WAITING or self._waiting_characters >= _MOST_WAITING_CHARACTERS
 
     def _give_back(self) -> None:
         if not self._on_transport:

@@ -17,9 +17,6 @@ TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
 
-# A message beyond this is left to the library, which has the limits for it. Model audio has 64 KB a second.
-LARGEST_PLAIN: Final = 2**20
-
 _FIN: Final = 0x80
 _MASKED: Final = 0x80
 _SHORT: Final = 125
@@ -31,13 +28,15 @@ _LENGTH_64_FROM: Final = 2**16
 class PlainFrames:
     """Cuts what arrives into whole frames, as long as they are plain: unfragmented, without extension bits.
 
-    `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. After
-    the first byte of anything else `rest` holds it and what followed, and nothing more is taken.
+    `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. A message
+    of more than `largest` bytes is the library's, which has limits and says so. After the first byte of anything that is not
+    plain `rest` holds it and what followed, and nothing more is taken.
     """
 
-    __slots__ = ("_decode", "_mask_bit", "_mask_bytes", "rest", "stopped")
+    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "rest", "stopped")
 
-    def __init__(self, *, masked: bool, decode: bool) -> None:
+    def __init__(self, *, masked: bool, decode: bool, largest: int) -> None:
+        self._largest = largest
         self._decode = decode
         self._mask_bit = _MASKED if masked else 0
         self._mask_bytes = 4 if masked else 0
@@ -68,7 +67,7 @@ class PlainFrames:
                     break
                 length = int.from_bytes(chunk[at + 2 : at + 2 + wide])
                 body += wide
-                if length < (_LENGTH_16_FROM if wide == 2 else _LENGTH_64_FROM) or length > LARGEST_PLAIN:
+                if length < (_LENGTH_16_FROM if wide == 2 else _LENGTH_64_FROM) or length > self._largest:
                     self.stopped = True
                     break
             elif opcode not in _PLAIN:
@@ -89,7 +88,7 @@ class PlainFrames:
                 try:
                     frames.append((TEXT, payload.decode()))
                 except UnicodeDecodeError:
-                    self.stopped = True  # to be refused with 1007, which is the library's to say
+                    self.stopped = True  # what becomes of that is the library's to say
                     break
             else:
                 frames.append((opcode, payload))

@@ -1,12 +1,50 @@
-"""The running server that most tests of this room call."""
+"""What the tests of this room start from."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 import pytest
+import uvloop
 from phone_line import Line, open_line
+from socket_server import Run
+
+from callbot.server.tap import Tap
 
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
+    """The running server that most tests of this room call."""
     async with open_line() as opened:
         yield opened
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def _runner(loop: str) -> Run:
+    """Run a scenario, bounded in time, on a loop that must report no fault."""
+
+    def run_on_loop(scenario: Coroutine[Any, Any, None]) -> None:
+        faults: list[dict[str, Any]] = []
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
+            runner.run(asyncio.wait_for(scenario, 20))
+        assert not faults
+
+    return run_on_loop
+
+
+@pytest.fixture(params=["asyncio", "uvloop", "uvloop, Hypercorn alone"])
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a scenario at the transport, and the way of servers that have none to give."""
+    loop, _, alone = request.param.partition(", ")
+    if alone:
+        monkeypatch.setattr(Tap, "of", lambda _stream: None)
+    return _runner(loop)
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run_tapped(request: pytest.FixtureRequest) -> Run:
+    """Run a scenario at the transport."""
+    return _runner(request.param)

@@ -4,88 +4,16 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
-import hypercorn.asyncio
 import pytest
-import structlog
-import uvloop
 from hypercorn.protocol.ws_stream import FrameTooLargeError
-from phone_line import make_settings
-from quart import websocket
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from socket_server import HANDSHAKE, app_with, close_of, connections, serving
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from wsproto.events import TextMessage
 
-from callbot.server.app import CallbotApp
-from callbot.server.connection import CutOffBuffer, DirectConnection, MediaDisconnected, MediaWebsocket
-from callbot.server.serve import hypercorn_config, open_listener
-
-Route = Callable[[MediaWebsocket], Awaitable[None]]
-Open = Callable[[], contextlib.AbstractAsyncContextManager[ClientConnection]]
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    def run_on_loop(scenario: Coroutine[Any, Any, None]) -> None:
-        faults: list[dict[str, Any]] = []
-        with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: faults.append(context))
-            runner.run(asyncio.wait_for(scenario, 20))
-        assert not faults
-
-    return run_on_loop
-
-
-class QuickConnection(DirectConnection):
-    read_out_s = 0.05
-
-
-def app_with(route: Route) -> CallbotApp:
-    app = CallbotApp(structlog.get_logger())
-    app.asgi_websocket_class = QuickConnection
-
-    @app.websocket("/ws")
-    async def serve_socket() -> None:
-        await route(cast("MediaWebsocket", websocket._get_current_object()))
-
-    return app
-
-
-@contextlib.asynccontextmanager
-async def serving(route: Route) -> AsyncIterator[tuple[Open, int]]:
-    """The route behind Hypercorn; leaving means that Hypercorn has shut down in order."""
-    listener = open_listener("127.0.0.1", 0)
-    port = listener.getsockname()[1]
-    stop = asyncio.Event()
-    capture = structlog.testing.LogCapture()
-    log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
-    config = hypercorn_config(make_settings(), log, listener.detach(), log.warning)
-
-    def opened() -> contextlib.AbstractAsyncContextManager[ClientConnection]:
-        return connect(f"ws://127.0.0.1:{port}/ws", compression=None, ping_interval=None, max_queue=None, close_timeout=2)
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(hypercorn.asyncio.serve(app_with(route), config, shutdown_trigger=stop.wait))
-        try:
-            yield opened, port
-        finally:
-            stop.set()
-
-
-def connections() -> list[asyncio.Task[Any]]:
-    """Hypercorn's tasks that serve a connection each."""
-    return [task for task in asyncio.all_tasks() if "_server_callback" in repr(task.get_coro())]
-
-
-async def close_of(peer: ClientConnection) -> int:
-    """Read until the server closes; its code."""
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await peer.recv()
-    assert peer.close_code is not None
-    return peer.close_code
+from callbot.server.connection import CutOffBuffer, MediaDisconnected, MediaWebsocket
 
 
 def test_every_message_before_the_close_is_delivered_then_receive_raises(run: Any) -> None:
@@ -242,10 +170,7 @@ def test_a_route_that_ends_while_its_peer_floods_leaks_nothing(run: Any) -> None
 
         async with serving(route) as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(
-                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            )
+            writer.write(HANDSHAKE)
             await reader.readuntil(b"\r\n\r\n")
             served = connections()
             assert len(served) == 1
@@ -297,10 +222,7 @@ def test_rubbish_after_the_close_is_no_fault_of_ours(run: Any) -> None:
 
         async with serving(route) as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(
-                b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            )
+            writer.write(HANDSHAKE)
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"\x88\x80\x00\x00\x00\x00" + b"\xff" * 1000)
             await reader.read()

@@ -147,7 +147,7 @@ async def test_a_peer_that_reads_nothing_stalls_one_send_and_no_more() -> None:
         def __init__(self) -> None:
             self.sends = 0
 
-        def send_now(self, message: str) -> bool:  # noqa: ARG002
+        def send_now(self, message: str) -> bool:
             return False
 
         async def send(self, message: str | bytes) -> None:
