@@ -20,9 +20,14 @@ Handler = Callable[[ServerConnection], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def connected(handler: Handler, **options: int) -> AsyncIterator[LeanConnection]:
-    """A lean connection to a server that runs `handler`."""
+    """A lean connection to a server that runs `handler` once it has been spoken to, as the model's does."""
+
+    async def spoken_to(peer: ServerConnection) -> None:
+        assert await peer.recv() == "set up"
+        await handler(peer)
+
     async with (
-        serve(handler, "127.0.0.1", 0, compression=None, ping_interval=None, max_size=None) as server,
+        serve(spoken_to, "127.0.0.1", 0, compression=None, ping_interval=None, max_size=None) as server,
         connect(
             f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}",
             create_connection=LeanConnection,
@@ -33,6 +38,7 @@ async def connected(handler: Handler, **options: int) -> AsyncIterator[LeanConne
         ) as connection,
     ):
         assert isinstance(connection, LeanConnection)
+        await connection.send("set up")
         yield connection
 
 
@@ -44,11 +50,12 @@ async def test_messages_of_every_size_come_in_order_and_pings_are_answered_betwe
         for message in messages:
             await peer.send(message)
             answered.append(await (await peer.ping()))
+        await peer.wait_closed()
 
     async with connected(handler) as connection:
         assert [await connection.recv() for _ in messages] == messages
         assert connection._lean
-        assert len(answered) == len(messages) or not await connection.wait_closed()
+    assert len(answered) >= len(messages) - 1  # the last may be under way
 
 
 async def test_a_message_in_parts_and_all_that_follow_are_the_librarys() -> None:
