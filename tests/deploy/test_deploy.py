@@ -3,66 +3,29 @@
 A tool that is not on this machine is a skip that names it; `pytest -ra` lists them.
 """
 
-import json
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).parent
-SHELL_FILES = sorted([ROOT / "deploy.sh", *HERE.glob("fakes/*"), *HERE.glob("*.bats")])
-SID = "AC0123456789abcdef0123456789abcdef"
-# What a user may ask for, so that together every command of the script is issued.
-VARIANTS = (
-    (f"--account-sid={SID}", "--number=+14155550100", "--monitoring"),
-    ("--vertex", "--location=europe-west4", "--no-invoker-iam-check", "--cpu-throttling", "--no-session-affinity"),
-    ("--redis-url-secret=r", "--network=n", "--subnet=s", "--max-instances=5", "--concurrency=50", "--env=CALLBOT_VOICE=Puck"),
-    ("--rotate-secrets", "--monitoring"),
-    ("--destroy",),
-)
+from tools_at_work import BATS_FILES, HERE, ROOT, SHELL_FILES, WRONG_COMMAND, Run, Verdicts, run, tool
 
 
-def tool(name: str) -> str:
-    """Where the tool is: beside this Python (a wheel may bring it), else on the path; skips when it is nowhere."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed here")
-    return found
+def test_deploy_sh_does_what_its_bats_files_say(bats_runs: list[Run]) -> None:
+    assert len(bats_runs) == len(BATS_FILES) == 2
+    for file, ran in zip(BATS_FILES, bats_runs, strict=True):
+        said = ran.stdout + ran.stderr
+        assert ran.returncode == 0, f"{file.name}:\n" + "\n".join(re.findall(r"^(?:not ok|#).*$", said, re.MULTILINE))
+        assert ran.stdout.count("\nok ") == file.read_text().count("@test ")
 
 
-def run(*command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=env, cwd=cwd)
-
-
-def test_deploy_sh_does_what_its_bats_files_say() -> None:
-    bats = tool("bats")
-    files = sorted(HERE.glob("*.bats"))
-    assert len(files) == 2
-    # Side by side: they share nothing, and most of their time is spent starting processes.
-    running = [
-        subprocess.Popen([bats, str(file)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for file in files
-    ]
-    for file, process in zip(files, running, strict=True):
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, f"{file.name}:\n" + "\n".join(re.findall(r"^(?:not ok|#).*$", said, re.MULTILINE))
-        assert said.count("\nok ") == file.read_text().count("@test ")
-
-
-def test_shellcheck_finds_nothing() -> None:
-    shellcheck = tool("shellcheck")
-    for file in SHELL_FILES:  # deploy.sh brings its parts with it
-        # bats runs each test in a subshell (SC2030, SC2031) and gives its files variables of its own.
-        bats = file.suffix == ".bats"
-        strict = ("--exclude=SC2030,SC2031",) if bats else ("--enable=check-unassigned-uppercase",)
-        found = run(shellcheck, "--external-sources", *strict, str(file))
-        assert (found.returncode, found.stdout) == (0, "")
+def test_shellcheck_finds_nothing(shellcheck_runs: dict[str, Run]) -> None:
+    assert len(shellcheck_runs) == len(SHELL_FILES)
+    assert {name: (found.returncode, found.stdout) for name, found in shellcheck_runs.items()} == dict.fromkeys(
+        shellcheck_runs, (0, "")
+    )
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -70,57 +33,15 @@ def test_hadolint_finds_nothing() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
-@pytest.fixture(scope="module")
-def issued_commands(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Every gcloud command of the script, reading and changing, as it issues them."""
-    commands: dict[str, str] = {}
-    for number, options in enumerate(VARIANTS):
-        cloud = tmp_path_factory.mktemp(f"cloud{number}")
-        (cloud / "secrets").mkdir()
-        env = {
-            "PATH": f"{HERE / 'fakes'}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(cloud),
-            "CLOUD": str(cloud),
-            "TWILIO_AUTH_TOKEN": "0" * 32,
-            "GEMINI_API_KEY": "0" * 32,
-            "REDIS_URL": "redis://10.0.0.3:6379",
-        }
-        # Twice: what is there already is looked at with other commands. Then removed, if that is what is asked.
-        first = () if options == ("--destroy",) else options
-        for arguments in (first, options):
-            done = run(str(ROOT / "deploy.sh"), "--project=fake-project", "--yes", *arguments, env=env)
-            assert done.returncode == 0, done.stderr
-        for command in (cloud / "calls").read_text().splitlines():
-            if command.startswith("gcloud "):
-                commands.setdefault(_shape(command), command)
-    return sorted(commands.values())
-
-
-def _shape(command: str) -> str:
-    """A command without its values: which words it begins with, and which flags it has. One of each shape is enough."""
-    words = shlex.split(command)
-    begin = next((at for at, word in enumerate(words) if word.startswith("--")), len(words))
-    flags = [word.partition("=")[0] for word in words[begin:]]
-    return " ".join([*words[: min(begin, 4)], *flags])
-
-
-def test_gcloud_itself_accepts_every_command(issued_commands: list[str], tmp_path: Path) -> None:
-    gcloud = tool("gcloud")
-    batch = tmp_path / "commands.json"
-    batch.write_text(json.dumps([{"command_string": shlex.join(shlex.split(command))} for command in issued_commands]))
-    checked = run(gcloud, "meta", "lint-gcloud-commands", f"--commands-file={batch}", env={**os.environ, "HOME": str(tmp_path)})
-    if "Invalid choice: 'lint-gcloud-commands'" in checked.stderr:
-        pytest.skip("this gcloud has no lint-gcloud-commands")
-    verdicts = json.loads(checked.stdout)
-    assert len(verdicts) == len(issued_commands) > 30
+def test_gcloud_itself_accepts_every_command(gcloud_verdicts: Verdicts) -> None:
+    verdicts, _ = gcloud_verdicts
+    assert len(verdicts) > 30
     assert [(verdict["command_string"], verdict["error_message"]) for verdict in verdicts if not verdict["success"]] == []
 
 
-def test_gclouds_parser_would_find_a_wrong_flag() -> None:
-    checked = run(tool("gcloud"), "meta", "lint-gcloud-commands", "--command-string=gcloud run deploy x --no-cpu-throtling")
-    if "Invalid choice: 'lint-gcloud-commands'" in checked.stderr:
-        pytest.skip("this gcloud has no lint-gcloud-commands")
-    assert [verdict["success"] for verdict in json.loads(checked.stdout)] == [False]
+def test_gclouds_parser_would_find_a_wrong_flag(gcloud_verdicts: Verdicts) -> None:
+    _, wrong = gcloud_verdicts
+    assert (wrong["command_string"], wrong["success"]) == (WRONG_COMMAND, False)
 
 
 def test_googles_own_types_know_every_name_in_the_monitoring_files() -> None:
