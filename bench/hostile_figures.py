@@ -14,6 +14,7 @@ from bench.track import Track
 
 DRAWS = 4000
 BEYOND = 0.005  # of the draws, on either side
+TELLING = 1.0  # noise of as much as the median itself would excuse anything
 DELAYS = ("down", "up", "worst call")
 
 
@@ -43,6 +44,11 @@ class Verdict:
     def within_noise(self) -> bool:
         """Whether the attacked median could be one of quiet windows; being quicker is no harm."""
         return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1]
+
+    @property
+    def telling(self) -> bool:
+        """Whether the quiet windows are alike enough for "within noise" to mean something."""
+        return self.noise_ms[1] - self.quiet_ms <= TELLING * self.quiet_ms
 
 
 def p99(values: list[float]) -> float:

@@ -27,10 +27,6 @@ class Arrivals:
         self.at_s.append(at_s)
         self.samples.append(samples + (self.samples[-1] if self.samples else 0))
 
-    def forget(self) -> None:
-        """Begin anew."""
-        self.at_s, self.samples = no_times(), _no_counts()
-
 
 @dataclass(frozen=True, slots=True)
 class Track:

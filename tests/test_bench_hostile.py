@@ -84,6 +84,14 @@ def test_quiet_windows_without_end_excuse_nothing() -> None:
     assert not any(verdict.within_noise for verdict in judge(windows, "a"))
 
 
+@pytest.mark.parametrize(("apart_ms", "telling"), [(0.1, True), (30.0, False), (math.inf, False)])
+def test_windows_that_vary_by_more_than_their_median_tell_nothing(apart_ms: float, telling: bool) -> None:
+    windows = evening(0.0)
+    for quiet in [window for window in windows if not window.attack][::2]:
+        quiet.p99_ms = dict.fromkeys(DELAYS, 2.0 + apart_ms)
+    assert [verdict.telling for verdict in judge(windows, "b")] == [telling] * len(DELAYS)
+
+
 def test_noise_is_quiet_against_as_many_quiet() -> None:
     quiet_ms = [float(number) for number in range(1, 22)]
     of_one, of_five = noise(quiet_ms, 1), noise(quiet_ms, 5)
