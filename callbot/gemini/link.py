@@ -23,6 +23,8 @@ from callbot.wire import gemini as wire
 from callbot.wire.reading import Unreadable
 
 AUDIO_MIME: Final = "audio/pcm;rate=16000"
+# Messages in a row before others have their turn: an answer comes faster than it is spoken, and 40 ms of it convert in 0.3 ms.
+_MOST_IN_A_ROW: Final = 4
 
 
 class ModelLink(Protocol):
@@ -112,6 +114,10 @@ class _Link:
 class DirectLink(_Link):
     """The SDK's connection, callbot's codec."""
 
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
+        super().__init__(context, session)
+        self._in_a_row = 0
+
     async def send_audio(self, pcm: bytes) -> None:
         message = wire.audio_message(pcm)
         if not (isinstance(self._socket, LeanConnection) and self._socket.send_now(message)):
@@ -130,6 +136,13 @@ class DirectLink(_Link):
         await self._socket.send(wire.audio_stream_end_message())
 
     async def receive(self) -> wire.ModelMessage | Unreadable:
+        if self._socket.recv_messages.frames:  # the next is there already, and would be taken without a turn for others
+            self._in_a_row += 1
+            if self._in_a_row >= _MOST_IN_A_ROW:
+                self._in_a_row = 0
+                await asyncio.sleep(0)
+        else:
+            self._in_a_row = 0
         return wire.decode(await self._socket.recv(decode=False))
 
 

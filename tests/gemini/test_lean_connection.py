@@ -5,14 +5,18 @@ import base64
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from google.genai.live import AsyncSession
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from callbot.gemini.connection import LeanConnection
+from callbot.gemini.link import DirectLink
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 Handler = Callable[[ServerConnection], Awaitable[None]]
@@ -170,3 +174,25 @@ async def test_a_server_that_speaks_first_is_heard(apart: bool) -> None:
     async with connect(url, create_connection=LeanConnection, ping_interval=None) as connection:
         assert [message async for message in connection] == ["first", "second"]
     server.close()
+
+
+async def test_an_answer_that_comes_at_once_leaves_others_their_turn() -> None:
+    async def handler(peer: ServerConnection) -> None:
+        peer.transport.write(Frame(Opcode.BINARY, b'{"serverContent":{}}').serialize(mask=False) * 60)
+        await peer.wait_closed()
+
+    async with connected(handler) as connection:
+        link = DirectLink(contextlib.nullcontext(), cast("AsyncSession", SimpleNamespace(_ws=connection)))
+        turns, at_turn = 0, list[int]()
+
+        async def listen() -> None:
+            while len(at_turn) < 60:
+                await link.receive()
+                at_turn.append(turns)
+
+        listening = asyncio.ensure_future(listen())
+        while not listening.done():
+            await asyncio.sleep(0)
+            turns += 1
+        await listening
+    assert max(at_turn.count(turn) for turn in at_turn) <= 5
