@@ -1,6 +1,7 @@
 """One measurement: a server on one core, both ends of its calls on the other, N calls that speak both ways without pause."""
 
 import asyncio
+import math
 import os
 import resource
 import signal
@@ -19,10 +20,12 @@ import uvloop
 
 from bench.model_peer import ModelPeer
 from bench.phone_peer import ORIGIN, TOKEN, PhoneCall, place_call
+from bench.track import Track
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SERVER_CORE, LOAD_CORE = 0, 1
+_PIECE = 320  # samples: 20 ms of the caller at the model's 16 kHz, 40 ms of the model at the caller's 8 kHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one measurement gave. `cpu_percent` is of one core, per call; memory is over the idle server's, per call."""
+    """What one measurement gave. `cpu_percent` is of one core, per call; memory is over the idle server's, per call; what was
+    lost are 20 ms frames of the callers and 40 ms chunks of the model's, of those sent in the window.
+    """
 
     system: str
     calls: int
@@ -58,8 +63,8 @@ class Result:
     first_audio: Quantiles
     setup_to_model: Quantiles
     memory_mb: float
-    up_loss_ms: float
-    down_loss_ms: float
+    up_lost: int
+    down_lost: int
     refused: int
     broken: int
     load_percent: float
@@ -141,8 +146,8 @@ async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True
         try:
             await _until_listening(port, process, output)
             async with aiohttp.ClientSession() as http:
-                await asyncio.sleep(0.3)
-                yield Server(name, port, process.pid, model, rss(process.pid), None if name == "bare" else http, output)
+                idle_rss = await _settled_rss(process.pid)
+                yield Server(name, port, process.pid, model, idle_rss, None if name == "bare" else http, output)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
@@ -167,6 +172,17 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process, outpu
             writer.close()
             return
     raise RuntimeError(f"the server does not listen: {_tail(output)}")
+
+
+async def _settled_rss(pid: int) -> int:
+    """Resident bytes once they have stopped growing: a server listens before all that it needs for a call is loaded."""
+    settled, size = 0, rss(pid)
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        settled, size = (settled + 1 if rss(pid) == size else 0), rss(pid)
+        if settled >= 5:
+            break
+    return size
 
 
 def _tail(output: Path) -> str:
@@ -205,8 +221,8 @@ async def measure(
             first_audio=Quantiles.of([p.first_audio_s - p.started_s for p in live if p.first_audio_s]),
             setup_to_model=Quantiles.of([m.first_audio_s - p.started_s for p, m in pairs if m.first_audio_s]),
             memory_mb=round(memory / max(1, len(live)) / 2**20, 3),
-            up_loss_ms=round(sum(max(0.0, p.frames_sent * 20 - m.samples / 16) for p, m in pairs) / max(1, len(pairs)), 1),
-            down_loss_ms=round(sum(_missing(list(m.said_s), p.heard_s, from_s, to_s) for p, m in pairs), 1),
+            up_lost=sum(_lost(Track(phone.sent_s, model.arrived, _PIECE), from_s, to_s) for phone, model in pairs),
+            down_lost=sum(_lost(Track(model.sent_s, phone.arrived, _PIECE), from_s, to_s) for phone, model in pairs),
             refused=sum(1 for phone in phones if phone.refused),
             broken=sum(1 for phone in live if phone.broke),
             load_percent=round(100 * load_s / (to_s - from_s), 1),
@@ -246,9 +262,9 @@ def _delays(said_s: list[float], heard_s: list[float], from_s: float, to_s: floa
     return delays
 
 
-def _missing(said_s: list[float], heard_s: list[float], from_s: float, to_s: float) -> float:
-    wanted = sum(1 for said in said_s if from_s <= said <= to_s - 0.5)
-    return float(wanted - len(_delays(said_s, heard_s, from_s, to_s)))
+def _lost(track: Track, from_s: float, to_s: float) -> int:
+    """Pieces of this stretch that never came; the last half second may still be under way."""
+    return sum(math.isinf(delay) for delay in track.delays(from_s, to_s - 0.5))
 
 
 def pin_load() -> None:

@@ -6,8 +6,9 @@ import time
 from websockets.exceptions import ConnectionClosed
 
 from bench.measure import Quantiles, server
-from bench.model_peer import ModelCall
+from bench.model_peer import CHUNK_MS, ModelCall
 from bench.phone_peer import PhoneCall, place_call
+from bench.sound import model_loop
 
 _INTERRUPTED = b'{"serverContent":{"interrupted":true}}'
 _TURN_COMPLETE = b'{"serverContent":{"turnComplete":true}}'
@@ -45,6 +46,39 @@ async def _interrupt(session: ModelCall, phones: list[PhoneCall]) -> list[float]
     await asyncio.sleep(0.06)
     cleared = [phone.clear_s[count] for phone, count in zip(phones, before, strict=True) if len(phone.clear_s) > count]
     return [min(cleared) - sent_s] if cleared else []
+
+
+async def turn_audio(system: str, calls: int, rounds: int) -> Quantiles:
+    """From a turn's first chunk on the model's wire to its first audio on Twilio's, callers speaking all the while."""
+    delays: list[float] = []
+    turn, _ = model_loop(1, CHUNK_MS)
+    async with server(system, talk=False) as under_test:
+        phones = [PhoneCall(number) for number in range(calls)]
+        async with asyncio.TaskGroup() as group:
+            for phone in phones:
+                group.create_task(place_call(phone, under_test.port, under_test.http))
+                await asyncio.sleep(0.03)
+            await asyncio.sleep(2.0)
+            for _ in range(rounds):
+                for session in under_test.model.calls:
+                    delays += await _speak_a_turn(session, turn[:5], phones)
+            for phone in phones:
+                phone.stop.set()
+    return Quantiles.of(delays)
+
+
+async def _speak_a_turn(session: ModelCall, turn: list[bytes], phones: list[PhoneCall]) -> list[float]:
+    """A turn of five chunks, in real time; the call that hears something now is its caller's."""
+    if session.socket is None:
+        return []
+    before = [len(phone.arrived.at_s) for phone in phones]
+    sent_s = time.perf_counter()
+    for chunk in turn:
+        await session.socket.send(chunk)
+        await asyncio.sleep(CHUNK_MS / 1000)
+    await session.socket.send(_TURN_COMPLETE)
+    heard = [phone.arrived.at_s[count] for phone, count in zip(phones, before, strict=True) if len(phone.arrived.at_s) > count]
+    return [min(heard) - sent_s] if heard else []
 
 
 async def first_sound(calls: int, *, prewarm: bool) -> Quantiles:

@@ -67,6 +67,9 @@ def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
     }
     _progress("barge-in")
     report["barge_in"] = asdict(run(moments.barge_in(min(20, max(chosen.calls)), 3)))
+    _progress("a turn's first audio, bare and callbot")
+    size = min(20, max(chosen.calls))
+    report["turn_audio"] = {system: asdict(run(moments.turn_audio(system, size, 3))) for system in ("bare", "callbot")}
     _progress("first sound, with and without prewarming")
     report["first_sound"] = asdict(run(moments.first_sound(12, prewarm=False)))
     report["first_sound_prewarmed"] = asdict(run(moments.first_sound(12, prewarm=True)))
@@ -89,8 +92,8 @@ def _size(runs: list[Result], calls: int) -> dict[str, Any]:
             "down_p50_ms": statistics.median(result.down.p50_ms for result in mine),
             "down_p99_ms": statistics.median(result.down.p99_ms for result in mine),
             "memory_mb": statistics.median(result.memory_mb for result in mine),
-            "up_loss_ms": max(result.up_loss_ms for result in mine),
-            "down_lost": sum(result.down_loss_ms for result in mine),
+            "up_lost": sum(result.up_lost for result in mine),
+            "down_lost": sum(result.down_lost for result in mine),
             "broken": sum(result.broken for result in mine),
         }
     pairs = zip(
@@ -127,7 +130,7 @@ def _capacity(sizes: list[int], window_s: float) -> dict[str, Any]:
 
 def _carries(result: Result) -> bool:
     slowest_ms = max(result.up.p99_ms, result.down.p99_ms)
-    return slowest_ms < _CAPACITY_P99_MS and result.up_loss_ms < 40 and not result.down_loss_ms and not result.broken
+    return slowest_ms < _CAPACITY_P99_MS and not (result.up_lost or result.down_lost or result.broken)
 
 
 def _short(result: Result) -> dict[str, Any]:
@@ -138,8 +141,8 @@ def _short(result: Result) -> dict[str, Any]:
         "core_percent": result.core_percent,
         "up_p99_ms": result.up.p99_ms,
         "down_p99_ms": result.down.p99_ms,
-        "up_loss_ms": result.up_loss_ms,
-        "down_lost": result.down_loss_ms,
+        "up_lost": result.up_lost,
+        "down_lost": result.down_lost,
         "load_percent": result.load_percent,
     }
 
@@ -163,7 +166,12 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
             f"  {_delay(bare, 'up'):>15} {_delay(mine, 'up'):>16}  {_delay(bare, 'down'):>15} {_delay(mine, 'down'):>16}"
             f"  {mine['memory_mb']:>9.2f}"
         )
+    for system in ("bare", "callbot"):
+        lost = [(size[system]["up_lost"], size[system]["down_lost"]) for size in report["sizes"].values()]
+        print(f"lost, {system}: {sum(up for up, _ in lost)} frames up, {sum(down for _, down in lost)} chunks down")
     print(f"\nbarge-in, `interrupted` to `clear`: {_line(report['barge_in'])}")
+    for system, quantiles in report["turn_audio"].items():
+        print(f"a turn's first audio, {system + ':':<13} {_line(quantiles)}")
     print(f"first audio after `start`:          {_line(report['first_sound'])}")
     print(f"  with a prewarmed session:         {_line(report['first_sound_prewarmed'])}")
     print(f"reconnect, cut to first audio:      {_line(report['reconnect'])}")
@@ -175,7 +183,8 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
         if over := capacity.get("overload"):
             print(
                 f"twice that offered: {over['admitted']} admitted, {over['refused']} refused, "
-                f"p99 up {over['up_p99_ms']:.0f} ms, down {over['down_p99_ms']:.0f} ms, {over['down_lost']:.0f} bursts lost"
+                f"p99 up {over['up_p99_ms']:.0f} ms, down {over['down_p99_ms']:.0f} ms, "
+                f"{over['up_lost']} frames and {over['down_lost']} chunks lost"
             )
     if previous and previous.get("machine") == report["machine"]:
         for calls, size in report["sizes"].items():
