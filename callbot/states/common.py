@@ -126,9 +126,13 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
             return Step(record.but(talked=True))
         case CallerSpoke():
             return Step(record.but(caller_speaking=True), (StartTimer(IDLE, record.limits.caller_silence_s),))
-        case CallerPaused(speech_ms=speech_ms):
+        case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
             record = record.but(caller_speaking=False)
-            return Step(record.but(answer_due=True, spoke_in_gap=True) if speech_ms >= record.limits.word_ms else record)
+            if speech_ms < record.limits.word_ms:
+                return Step(record)
+            # What was said before the loss went to the session that is gone: the next one answers what it hears itself.
+            heard_next = (ended_s - record.lost_s) * 1000 >= record.limits.word_ms
+            return Step(record.but(answer_due=True, spoke_in_gap=record.spoke_in_gap or heard_next))
         case PlayoutEmpty():
             return Step(record.but(unheard=False))
         case TurnSpeaking():

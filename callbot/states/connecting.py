@@ -4,7 +4,7 @@ Left for Streaming when the session is ready, for Draining when the ladder or th
 """
 
 from callbot.effects import StartTimer
-from callbot.messages import CallMessage, Child, ChildExited, SessionLost, SessionReady, StreamStarted, TimerFired
+from callbot.messages import CallMessage, Child, ChildExited, Decision, SessionLost, SessionReady, StreamStarted, TimerFired
 from callbot.states import common, ladder
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
@@ -30,6 +30,8 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             crash = common.crashed_session(record, event)
             if crash is None:
                 return Step(record)
+            if crash.decision is Decision.GIVE_UP:
+                return common.give_up(record.but(session=Session.NONE), crash.cause)
             return _lost(record.but(restarts=record.restarts + 1), crash)
         case TimerFired(name=common.UNREACHABLE):
             return common.give_up(record, "greeting_time_out")

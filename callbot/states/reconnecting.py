@@ -19,7 +19,8 @@ def enter(record: CallRecord, event: CallMessage) -> Step:
     record, waiting = common.await_sound(record)
     timers += waiting
     owed = record.answer_due or record.generating
-    record = record.but(answer_due=owed, spoke_in_gap=False, generating=False, tools=frozenset())
+    record = record.but(answer_due=owed, spoke_in_gap=False, generating=False, completion_due=False, tools=frozenset())
+    record = record.but(lost_s=getattr(event, "at_s", record.lost_s))
     if record.session is Session.CLOSING:
         return Step(record, timers)
     step = _next(record, event) if isinstance(event, SessionLost) else None

@@ -88,6 +88,7 @@ class CallRecord:
     model_index: int = 0
     handle: str | None = field(default=None, repr=False)
     ready_s: float = 0.0  # when the newest session became ready
+    lost_s: float = 0.0  # when the last one was lost, or told to close
     tries: int = 0  # sessions lost since the last sign of life
     opening_failures: int = 0  # of them, those that never became ready with the plan in force
     bad_audio: int = 0
@@ -100,13 +101,14 @@ class CallRecord:
     talked: bool = False
     turn: int = 0
     generating: bool = False
+    completion_due: bool = False  # all of the turn was generated, and the service has not said that it is complete
     audible: bool = False  # the newest turn has been, so far
     audible_s: float = 0.0  # when that became certain
     unheard: bool = False
     spoken: int = 0  # the newest turn of which something was sent to the caller
     caller_speaking: bool = False
     answer_due: bool = False
-    spoke_in_gap: bool = False  # the caller said something while there was no session: the next one will hear it
+    spoke_in_gap: bool = False  # the caller said a word or more while there was no session: the next one will hear it
     comforting: bool = False  # the comfort timer runs: the caller waits to hear something
     hang_up_due: bool = False
     tools: frozenset[str] = frozenset()

@@ -115,7 +115,8 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
     limits = record.limits
     match event:
         case TurnStarted(turn=turn):
-            return Step(record.but(turn=turn, generating=True, audible=False), (StopTimer(common.TURN_COMPLETE),))
+            record = record.but(turn=turn, generating=True, completion_due=False, audible=False)
+            return Step(record, (StopTimer(common.TURN_COMPLETE),))
         case TurnAudible(at_s=at_s):
             record = record.but(
                 audible=True,
@@ -147,11 +148,11 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             return Step(record, (StartTimer(common.TURN_GAP, limits.turn_gap_s), *waiting))
         case TurnGenerated():
             return Step(
-                record.but(generating=False),
+                record.but(generating=False, completion_due=True),
                 (StopTimer(common.TURN_GAP), StartTimer(common.TURN_COMPLETE, limits.turn_complete_s)),
             )
         case TurnCompleted(audible=audible):
-            record = record.but(generating=False)
+            record = record.but(generating=False, completion_due=False)
             done = (StopTimer(common.TURN_GAP), StopTimer(common.TURN_COMPLETE))
             if audible or not record.answer_due or record.tools or record.caller_speaking:
                 return Step(record, done)
@@ -160,7 +161,7 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             dropped = common.drop_turns(turn)
             if record.hang_up_due:  # the caller has more to say: the goodbye is taken back
                 dropped += (StopTimer(common.GOODBYE),)
-            record = record.but(generating=False, hang_up_due=False)
+            record = record.but(generating=False, completion_due=False, hang_up_due=False)
             if record.caller_speaking:
                 return Step(record, dropped)
             # Nobody is heard speaking here: if it was a phantom, somebody has to say something soon.
@@ -170,7 +171,7 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             if record.caller_speaking:  # whose pause will make an answer due
                 return Step(record.but(generating=False))
             return _silent(record.but(generating=False, answer_due=True), "turn_gap")
-        case TimerFired(name=common.TURN_COMPLETE) if not record.moving:
+        case TimerFired(name=common.TURN_COMPLETE) if record.completion_due and not record.moving:
             # It never said that the turn is over, so it may not take the next one: another session will.
             return Step(record.but(moving="no_turn_complete"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
         case _:

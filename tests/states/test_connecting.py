@@ -134,6 +134,14 @@ def test_a_session_that_crashes_once_too_often_is_given_up() -> None:
     assert machine.record.ending.value == "apologise"
 
 
+def test_a_crash_too_many_is_no_fault_of_the_model_so_the_next_model_is_not_tried() -> None:
+    """Streaming and Reconnecting gave up here, Connecting went on to the next model with a session that crashes."""
+    machine = connecting(Limits(max_restarts=0, models=3))
+    effects = machine.handle(ChildExited(Child.GEMINI_SESSION, 1, "KeyError: 'x'", 1.0))
+    assert (openings(effects), moves(effects)) == ([], [("connecting", "draining", "session_crashed")])
+    assert (machine.record.ending.value, machine.record.session) == ("apologise", Session.NONE)
+
+
 def test_the_end_of_a_session_that_was_lost_before_is_no_crash() -> None:
     machine = connecting()
     machine.handle(lost(1, Decision.WAIT))

@@ -1,5 +1,6 @@
 """Reconnecting: there is no session; the caller is kept company and the next session is on its way."""
 
+import pytest
 from call_machine import (
     CLOSE_SESSION,
     HANDLE,
@@ -225,27 +226,44 @@ def test_words_spoken_while_there_is_no_session_are_the_next_ones_to_answer() ->
     """The next session hears them from the backlog; to ask at once made two answers of one question."""
     machine = reconnecting()
     assert not machine.record.answer_due
-    feed(machine, CallerSpoke(5.0), CallerPaused(6.0, 240, 6.5))
+    feed(machine, CallerSpoke(15.0), CallerPaused(16.0, 240, 16.5))
     assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, True)
     assert timers(machine.handle(ready(2))) == {"idle": 120.0, "rotate": 540.0, "first_audio": 7.0}
 
 
 def test_a_cough_while_there_is_no_session_is_nothing_to_answer() -> None:
     machine = reconnecting()
-    feed(machine, CallerSpoke(5.0), CallerPaused(5.2, 239, 5.7))
+    feed(machine, CallerSpoke(15.0), CallerPaused(15.2, 239, 15.7))
     assert (machine.record.answer_due, machine.record.spoke_in_gap) == (False, False)
     assert "first_audio" not in timers(machine.handle(ready(2)))
 
 
 def test_an_answer_that_was_cut_off_is_not_asked_for_when_the_caller_has_spoken_since() -> None:
     machine = talking()
-    feed(machine, lost(1), CallerSpoke(5.0), CallerPaused(6.0, 900, 6.5))
+    feed(machine, lost(1), CallerSpoke(15.0), CallerPaused(16.0, 900, 16.5))
     assert timers(machine.handle(ready(2)))["first_audio"] == 7.0
+
+
+@pytest.mark.parametrize(("ended_s", "asked_after_s"), [(9.9, 1.5), (10.0, 1.5), (10.23, 1.5), (10.24, 7.0), (12.0, 7.0)])
+def test_words_that_went_to_the_lost_session_are_asked_for_unless_the_next_one_hears_their_end(
+    ended_s: float, asked_after_s: float
+) -> None:
+    """The caller's pause is heard half a second after the last word: a session lost just then left seven silent seconds."""
+    machine = streaming()
+    feed(machine, CallerSpoke(9.0), lost(1), CallerPaused(ended_s, round((ended_s - 9.0) * 1000), ended_s + 0.5))
+    assert machine.record.answer_due
+    assert timers(machine.handle(ready(2)))["first_audio"] == asked_after_s
+
+
+def test_a_pause_within_words_spoken_in_the_gap_does_not_unsay_them() -> None:
+    machine = reconnecting()
+    feed(machine, CallerSpoke(15.0), CallerPaused(16.0, 900, 16.5), CallerSpoke(16.6), CallerPaused(16.7, 100, 17.2))
+    assert machine.record.spoke_in_gap
 
 
 def test_what_was_said_in_an_earlier_gap_does_not_put_off_asking_for_an_answer_cut_off_now() -> None:
     machine = reconnecting()
-    feed(machine, CallerSpoke(5.0), CallerPaused(6.0, 900, 6.5), ready(2))
+    feed(machine, CallerSpoke(15.0), CallerPaused(16.0, 900, 16.5), ready(2))
     machine.handle(lost(2))
     assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, False)
     assert timers(machine.handle(ready(3)))["first_audio"] == 1.5

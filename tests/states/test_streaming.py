@@ -34,6 +34,7 @@ from callbot.messages import (
     GoAway,
     HandleRenewed,
     KeyPressed,
+    ModelInterrupted,
     ModelSilent,
     Plan,
     PlayComfort,
@@ -176,6 +177,19 @@ def test_a_session_that_never_ended_its_turn_is_not_moved_while_somebody_speaks(
     machine.handle(CallerPaused(5.0, 900, 5.5))
     assert machine.state is State.STREAMING, "an answer is due"
     assert moves(machine.handle(fired("move"))) == [("streaming", "reconnecting", "no_turn_complete")]
+
+
+@pytest.mark.parametrize(
+    "over",
+    [TurnCompleted(1, True, "", 3.5), TurnStarted(2, 3.5), ModelInterrupted(1, 3.5)],
+    ids=lambda event: type(event).__name__,
+)
+def test_the_timer_of_a_turn_that_has_ended_since_moves_nothing(over: CallMessage) -> None:
+    """A timer that is stopped in the moment in which it fires is still told."""
+    machine = talking()
+    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0), over)
+    assert machine.handle(fired("turn_complete")) == ()
+    assert (machine.state, machine.record.moving) == (State.STREAMING, "")
 
 
 def test_a_move_that_is_wanted_already_is_not_put_off_by_a_turn_that_never_ended() -> None:
