@@ -28,14 +28,16 @@ def is_deeper(text: str, limit: int) -> bool:
 
 
 class TokenBucket:
-    """Lets `rate_per_s` through for ever, and at once what `burst` allows after a pause."""
+    """Lets `rate_per_s` through for ever, and at once what `burst` allows after a pause; `left` of that from the beginning."""
 
     __slots__ = ("_at_s", "_burst", "_clock", "_left", "_rate_per_s")
 
-    def __init__(self, rate_per_s: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, rate_per_s: float, burst: float, clock: Callable[[], float] = time.monotonic, *, left: float | None = None
+    ) -> None:
         self._rate_per_s = rate_per_s
         self._burst = burst
-        self._left = burst
+        self._left = burst if left is None else left
         self._clock = clock
         self._at_s = clock()
 
