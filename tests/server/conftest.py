@@ -1,13 +1,16 @@
 """What the tests of this room start from."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import pytest
 import uvloop
-from phone_line import Line, open_line
+from phone_line import AUTH_TOKEN, CALLER, GEMINI_KEY, METRICS_TOKEN, OTHER_TOKEN, SOCKET_URL, Line, open_line
 from socket_server import Run
+from street import Street, open_street
+from twilio.request_validator import RequestValidator
 
 from callbot.server.tap import Tap
 
@@ -33,6 +36,18 @@ def _runner(loop: str) -> Run:
         assert not faults
 
     return run_on_loop
+
+
+@pytest.fixture
+async def street(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> AsyncIterator[Street]:
+    caplog.set_level(logging.DEBUG)
+    async with open_street() as opened:
+        yield opened
+    printed = capfd.readouterr()
+    said = opened.line.everything_said() + printed.out + printed.err + caplog.text
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(SOCKET_URL, {})
+    for secret in (AUTH_TOKEN, OTHER_TOKEN, GEMINI_KEY, METRICS_TOKEN, CALLER, CALLER[1:], signature, *opened.tokens):
+        assert secret not in said
 
 
 @pytest.fixture(params=["asyncio", "uvloop", "uvloop, Hypercorn alone"])

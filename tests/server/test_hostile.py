@@ -6,17 +6,12 @@ no secret, token, signature or caller's number stands in anything that the proce
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import pytest
 from phone_line import (
     ACCOUNT,
     AUTH_TOKEN,
-    CALL,
     CALLER,
     GEMINI_KEY,
     METRICS_TOKEN,
@@ -24,81 +19,19 @@ from phone_line import (
     OTHER_TOKEN,
     SOCKET_URL,
     STREAM,
-    EchoCall,
-    Line,
     StoppedClock,
     connected,
     make_settings,
     media,
     open_line,
     start,
-    token_in,
 )
+from street import HONEST, OTHER, VICTIM, Street, closed_with, open_street
 from twilio.request_validator import RequestValidator
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from callbot.messages import Ending
 from callbot.server.socket import HEAD_START_S
-
-HONEST = "CA" + "f" * 32
-VICTIM = CALL
-OTHER = "CA" + "3" * 32
-
-
-@dataclass
-class Street:
-    """The server, an honest call on it, and what an attacker may have got hold of."""
-
-    line: Line
-    honest: EchoCall
-    honest_socket: ClientConnection
-    tokens: list[str]
-
-    async def steal_token(self, call_sid: str = VICTIM) -> str:
-        self.tokens.append(await self.line.token(call_sid))
-        return self.tokens[-1]
-
-    def opened(self) -> int:
-        """Calls opened beside the honest one."""
-        return len(self.line.calls) - 1
-
-
-async def closed_with(websocket: ClientConnection) -> tuple[int, str]:
-    with contextlib.suppress(ConnectionClosed):
-        while True:
-            await websocket.recv()
-    assert websocket.close_code is not None
-    return websocket.close_code, websocket.close_reason or ""
-
-
-@contextlib.asynccontextmanager
-async def open_street(**overrides: Any) -> AsyncIterator[Street]:
-    async with open_line(metrics_token=METRICS_TOKEN, **overrides) as line:
-        token = await line.token(HONEST)
-        async with line.stream(token, HONEST) as socket:
-            street = Street(line, await line.call(), socket, [token])
-            yield street
-            for chunk in range(1, 6):
-                await socket.send(media(chunk))
-            async with asyncio.timeout(5):
-                assert [await socket.recv() for _ in range(5)] == [media(chunk) for chunk in range(1, 6)]
-            assert not street.honest.ended.is_set()
-    assert not line.events("server.crashed")
-    assert not [entry for entry in line.events("server.hypercorn") if entry["log_level"] != "debug"]
-    assert not line.events("call.crashed")
-
-
-@pytest.fixture
-async def street(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> AsyncIterator[Street]:
-    caplog.set_level(logging.DEBUG)
-    async with open_street() as opened:
-        yield opened
-    printed = capfd.readouterr()
-    said = opened.line.everything_said() + printed.out + printed.err + caplog.text
-    signature = RequestValidator(AUTH_TOKEN).compute_signature(SOCKET_URL, {})
-    for secret in (AUTH_TOKEN, OTHER_TOKEN, GEMINI_KEY, METRICS_TOKEN, CALLER, CALLER[1:], signature, *opened.tokens):
-        assert secret not in said
 
 
 @pytest.mark.parametrize(
@@ -268,86 +201,6 @@ async def test_an_unknown_event_before_start_is_tolerated(street: Street) -> Non
         await websocket.send('{"event":"new in 2027"}')
         await websocket.send(start(token))
         await street.line.call(1)
-
-
-async def test_a_replayed_token_is_refused_while_its_call_runs_and_after_it(street: Street) -> None:
-    token = await street.steal_token()
-    async with street.line.stream(token) as victim:
-        call = await street.line.call(1)
-        async with street.line.stream(token) as thief:
-            assert await closed_with(thief) == (1008, "token_used")
-        await victim.send(media(1))
-        assert await victim.recv() == media(1)
-    await call.ended.wait()
-    async with street.line.stream(token) as thief:
-        assert await closed_with(thief) == (1008, "token_used")
-    assert street.line.reasons() == ["token_used", "token_used"]
-    assert street.opened() == 1
-
-
-async def test_a_stolen_token_does_not_fit_another_call_and_stays_good_for_its_own(street: Street) -> None:
-    token = await street.steal_token()
-    await street.steal_token(OTHER)
-    async with street.line.stream(token, OTHER) as thief:
-        assert await closed_with(thief) == (1008, "token_wrong_call")
-    async with street.line.stream(token, attempt="2") as thief:
-        assert await closed_with(thief) == (1008, "token_wrong_call")
-    assert street.opened() == 0
-    async with street.line.stream(token):
-        assert (await street.line.call(1)).started.call_sid == VICTIM
-
-
-async def test_of_two_sockets_for_one_call_at_once_exactly_one_wins(street: Street) -> None:
-    token = await street.steal_token()
-    async with contextlib.AsyncExitStack() as stack:
-        sockets = [await stack.enter_async_context(street.line.socket()) for _ in range(5)]
-        await asyncio.gather(*(websocket.send(start(token)) for websocket in sockets))
-        await street.line.said("stream.refused", 4)
-        assert street.line.reasons() == ["token_used"] * 4
-        assert street.opened() == 1
-
-
-async def test_an_older_streams_unused_token_cannot_push_a_live_call_out(street: Street) -> None:
-    first = await street.steal_token()
-    fields = street.line.form(CallStatus="in-progress")
-    _, document = await street.line.post("/twiml/next?attempt=1", fields)
-    second = token_in(document)
-    async with street.line.stream(second, attempt="2") as victim:
-        await street.line.call(1)
-        async with street.line.stream(first) as thief:
-            assert await closed_with(thief) == (1008, "second_stream")
-        await victim.send(media(1))
-        assert await victim.recv() == media(1)
-    assert street.line.reasons() == ["second_stream"]
-
-
-@pytest.mark.parametrize(
-    ("parameters", "reason"),
-    [
-        ({"token": ""}, "token_missing"),
-        ({"token": "x" * 32}, "token_unknown"),
-        ({"token": "'; DROP TABLE calls; --"}, "token_unknown"),
-        ({"token": "x", "call_sid": "CA" + "1" * 31}, "bad_sid"),
-        ({"token": "x", "call_sid": "../../etc/passwd"}, "bad_sid"),
-        ({"token": "x", "account": "AC" + "b" * 32}, "wrong_account"),
-        ({"token": "x", "account": "x"}, "bad_sid"),
-    ],
-)
-async def test_a_start_that_proves_nothing_opens_nothing(street: Street, parameters: dict[str, str], reason: str) -> None:
-    async with street.line.socket() as websocket:
-        await websocket.send(start(**parameters))
-        assert await closed_with(websocket) == (1008, reason)
-    assert street.line.reasons() == [reason]
-    assert street.opened() == 0
-
-
-async def test_an_expired_token_is_refused() -> None:
-    clock = StoppedClock()
-    async with open_street(clock=clock) as street:
-        token = await street.steal_token()
-        clock.now_s += street.line.settings.token_ttl_s
-        async with street.line.stream(token) as websocket:
-            assert await closed_with(websocket) == (1008, "token_expired")
 
 
 @pytest.mark.parametrize("signature", ["", "A" * 27 + "=", "L/OH5YylLD5NRKLltdqwSvS0BnU="])
