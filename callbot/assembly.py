@@ -6,16 +6,19 @@ imported before, at the top of this module or of one that it imports. A test hol
 
 import asyncio
 import importlib
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from callbot.server.early_calls import EarlyCalls
-from callbot.server.serve import Shutdown, open_listener, serve
+from callbot.server.gate import Gate, open_listener
+from callbot.server.serve import Shutdown, serve
+from callbot.server.worker_metrics import WorkerMetrics
+from callbot.server.workers import WorkerPlace
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
 from callbot.store.redis import RedisCallStore
@@ -33,18 +36,21 @@ async def serve_calls(
     on_started: Callable[[int], None] | None = None,
     on_loaded: Callable[[], None] | None = None,
     shutdown: Shutdown | None = None,
+    place: WorkerPlace | None = None,
+    gate: Gate | None = None,
 ) -> None:
     """Serve calls in the running loop until asked to stop. `on_started` hears the port, once it is about to answer;
-    `on_loaded` when a call that comes now waits for nothing.
+    `on_loaded` when a call that comes now waits for nothing. `place` and `gate` are a worker's.
 
     Raises OSError when the port cannot be had.
     """
-    listener = open_listener(settings.host, settings.port)
+    listener = open_listener(settings.host, settings.port) if place is None else socket.socket(fileno=place.listener_fd)
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
     registry = CollectorRegistry()
     calls = EarlyCalls()
     shared = shared_store(settings, clock)
     store = MemoryCallStore(clock) if shared is None else shared
+    siblings = None if place is None else WorkerMetrics(place, registry)
     loading: asyncio.Task[None] | None = None
 
     def begin(port: int) -> None:
@@ -59,6 +65,7 @@ async def serve_calls(
             Gauge("callbot_store_up", "1 while the shared store answers", registry=registry).set_function(
                 lambda: int(shared.is_up)
             )
+        telling = None if siblings is None else await siblings.start()
         await serve(
             settings,
             call_factory=calls.make,
@@ -68,7 +75,11 @@ async def serve_calls(
             on_webhook=calls.hear,
             on_started=begin,
             shutdown=shutdown,
+            gate=gate,
+            all_figures=None if siblings is None else siblings.all_figures,
         )
+        if telling is not None:
+            telling.close()
         if loading is not None:
             loading.cancel()
         if shared is not None:
@@ -116,9 +127,9 @@ async def _load(
         prewarmed=prewarmer,
     )
     calls.loaded(call_factory(services), prewarmer.prepare)
-    log.info("server.loaded", after_ms=int((clock() - began_s) * 1000))
     if on_loaded is not None:
         on_loaded()
+    log.info("server.loaded", after_ms=int((clock() - began_s) * 1000))
     try:
         await watch_loop_lag(metrics)
     finally:
@@ -145,12 +156,3 @@ def shared_store(settings: Settings, clock: Callable[[], float] = time.monotonic
     # Without an auth token (CALLBOT_INSECURE, on one's own machine) the address is what the processes have in common.
     secrets = [token.get_secret_value() for token in settings.twilio_auth_token] or [url]
     return RedisCallStore(url, secrets, log=structlog.get_logger(), timeout_s=settings.redis_timeout_s, clock=clock)
-
-
-def secrets_of(settings: Settings) -> list[str]:
-    """Every secret that the settings hold: what no log line may show, whatever carries it there."""
-    single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
-    secrets = [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
-    if settings.redis_url is not None and (password := urlsplit(settings.redis_url.get_secret_value()).password):
-        secrets += [password, unquote(password)]
-    return secrets

@@ -8,8 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from callbot import __version__
+
+if TYPE_CHECKING:
+    from callbot.server.workers import WorkerPlace
+    from callbot.settings import Settings
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -21,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match chosen.command:
             case "serve":
-                return _serve()
+                return _serve(chosen.worker)
             case "demo":
                 return _demo(real=chosen.real, out=chosen.out)
             case "logs":
@@ -40,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"callbot {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("serve", help="answer calls until told to stop")
+    serve = commands.add_parser("serve", help="answer calls until told to stop")
+    serve.add_argument("--worker", default="", help=argparse.SUPPRESS)  # how the parent of several workers starts one
     demo = commands.add_parser("demo", help="place a call against the stand-ins for Twilio and Gemini, and show it")
     demo.add_argument("--real", action="store_true", help="talk to the real Gemini API instead (needs GEMINI_API_KEY)")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for the WAV, the picture and the log")
@@ -52,8 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve() -> int:
-    from callbot.settings import SettingsError, load, serving_problems
+def _serve(worker: str) -> int:
+    import gc
+
+    gc.disable()  # until everything is loaded: there is no garbage in modules
+
+    from callbot.settings import SettingsError, load, secrets_of, serving_problems
 
     try:
         settings = load()
@@ -62,19 +72,35 @@ def _serve() -> int:
     if problems := serving_problems(settings):
         return _misused(problems)
 
-    import gc
-
-    gc.disable()  # until everything is loaded: there is no garbage in modules
-
-    import asyncio
-
-    import uvloop
-
-    from callbot.assembly import secrets_of, serve_calls
+    from callbot.server.workers import WorkerPlace, serve_by_workers
     from callbot.telemetry import logs
 
     logs.configure(settings.log_format, settings.log_level)
     logs.register_secrets(secrets_of(settings))
+    try:
+        if worker:
+            _carry(settings, WorkerPlace.read(worker))
+        elif settings.worker_count > 1:
+            gc.enable()
+            return serve_by_workers(settings)
+        else:
+            _carry(settings, None)
+    except OSError as error:
+        sys.stderr.write(f"callbot: port {settings.port} cannot be had ({error.strerror}); set PORT to another one.\n")
+        return FAILED
+    return OK
+
+
+def _carry(settings: "Settings", place: "WorkerPlace | None") -> None:
+    """Carry calls in this process: the only one, or a worker of several."""
+    import asyncio
+    import gc
+
+    import structlog
+    import uvloop
+
+    from callbot.assembly import serve_calls
+    from callbot.server.gate import Board, Gate, gated_loop
 
     def freeze_what_stays() -> None:
         """Modules and their like never become garbage; collections need not walk them (gc.freeze), least of all while they
@@ -86,13 +112,15 @@ def _serve() -> int:
         gc.freeze()
         gc.enable()
 
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve_calls(settings, on_loaded=freeze_what_stays))
-    except OSError as error:
-        sys.stderr.write(f"callbot: port {settings.port} cannot be had ({error.strerror}); set PORT to another one.\n")
-        return FAILED
-    return OK
+    gate: Gate | None = None
+    if place is not None:
+        place.end_with_parent()
+        number = place.worker
+        structlog.configure(processors=[lambda *line: line[2] | {"worker": number}, *structlog.get_config()["processors"]])
+        settings = place.own_settings(settings)
+        gate = Gate(Board(place.board_fd, place.workers), place.worker)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if gate is None else lambda: gated_loop(gate)) as runner:
+        runner.run(serve_calls(settings, on_loaded=freeze_what_stays, place=place, gate=gate))
 
 
 def _demo(*, real: bool, out: Path) -> int:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from callbot.assembly import secrets_of, serve_calls
+from callbot.assembly import serve_calls
 from callbot.server.serve import Shutdown
-from callbot.settings import Settings, SettingsError, load
+from callbot.settings import Settings, SettingsError, load, secrets_of
 from callbot.simulators import voices
 from callbot.simulators.gemini import Fault, GeminiStandIn, Parrot, StandInOptions
 from callbot.simulators.gemini.faults import SlowSetup

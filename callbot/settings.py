@@ -7,7 +7,7 @@ use; callbot's own begin with `CALLBOT_`. Secrets are `SecretStr`, so no repr, l
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -295,3 +295,12 @@ def serving_problems(settings: Settings) -> list[str]:
     elif settings.gemini_api_key is None:
         problems.append("GEMINI_API_KEY is not set (or set GOOGLE_GENAI_USE_VERTEXAI=1 and GOOGLE_CLOUD_PROJECT).")
     return problems
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret that the settings hold: what no log line may show, whatever carries it there."""
+    single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
+    secrets = [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
+    if settings.redis_url is not None and (password := urlsplit(settings.redis_url.get_secret_value()).password):
+        secrets += [password, unquote(password)]
+    return secrets

@@ -16,8 +16,7 @@ import pytest
 from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 
-from callbot.assembly import secrets_of
-from callbot.settings import Settings, SettingsError, load
+from callbot.settings import Settings, SettingsError, load, secrets_of
 
 ORIGIN = "https://bot.example"
 SECRETS = {

@@ -139,7 +139,9 @@ def _add_service_routes(app: Quart, services: ServerServices) -> None:
         refused = _metrics_refused(services, request)
         if refused is not None:
             return refused
-        return Response(generate_latest(services.metrics.registry), content_type=CONTENT_TYPE_LATEST)
+        ask_all = services.all_figures
+        figures = generate_latest(services.metrics.registry) if ask_all is None else await ask_all()
+        return Response(figures, content_type=CONTENT_TYPE_LATEST)
 
 
 def _too_much_header(services: ServerServices, kind: RefusalKind, asked: Request | Websocket) -> Response | None:

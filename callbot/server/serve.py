@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 import hypercorn.asyncio
@@ -26,12 +26,12 @@ from structlog.typing import FilteringBoundLogger
 
 from callbot.actors.ports import CallFactory
 from callbot.server.app import create_app
+from callbot.server.gate import BACKLOG, Gate, open_listener
 from callbot.server.guard import GuardedConfig, NoteRefused
 from callbot.server.services import ServerServices, prepare_nothing
 from callbot.settings import Settings
 from callbot.store.protocol import CallStore
 
-BACKLOG = 512  # Hypercorn's 100 is small for a burst of calls
 GRACEFUL_S = 1.0  # only the net under the drain
 SHUTDOWN_S = 2.0  # Quart's own clean-up
 LAST_RESORT_S = 2.5  # after drain_s: with its 7 s still inside Cloud Run's 10 s
@@ -112,12 +112,6 @@ class HypercornLog(Logger):
         await self.log(40, message, *args, exc_info=True, **kwargs)
 
 
-def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket; with port 0 the system chooses, `getsockname()[1]` says which. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
-
-
 async def serve(
     settings: Settings,
     *,
@@ -129,8 +123,10 @@ async def serve(
     on_started: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
     shutdown: Shutdown | None = None,
+    gate: Gate | None = None,
+    all_figures: Callable[[], Awaitable[bytes]] | None = None,
 ) -> None:
-    """Serve calls until asked to stop; returns once everything has ended.
+    """Serve calls until asked to stop; returns once everything has ended. `gate` when the port is shared with other workers.
 
     `on_started` hears the port. Without `shutdown` the process is taken for ours: SIGTERM and SIGINT stop it, and when it
     does not end in time it is ended with exit code 1. Raises OSError when the port cannot be had.
@@ -146,7 +142,11 @@ async def serve(
         log=log,
         metrics_registry=metrics_registry,
         on_webhook=on_webhook,
+        all_figures=all_figures,
     )
+    registry = services.registry
+    if gate is not None:
+        gate.watch(lambda: registry.live + registry.pending, lambda: registry.full or registry.draining)
     app = create_app(services)
     if shutdown is not None:
         await serve_app(app, services, listener=listener, shutdown=shutdown, on_started=on_started)
@@ -195,6 +195,8 @@ async def serve_app(
             on_started(port)
 
     config = hypercorn_config(settings, log, listener.detach(), functools.partial(services.note_refusal, "connection"))
+    if services.all_figures is not None:  # several workers: the next webhook goes to the one with the fewest calls
+        config.keep_alive_max_requests = 1
     timer = threading.Timer(settings.drain_s + last_resort_s, last_resort or _nothing)
     timer.daemon = True
     late = 0

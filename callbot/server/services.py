@@ -1,7 +1,7 @@
 """What the routes work with: handed over once, when the app is made."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,7 +28,7 @@ def prepare_nothing(call_sid: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerServices:
     """The parts that the routes share. `clock` is monotonic seconds; `on_webhook` hears the CallSid of a new call once its
-    answer is ready, and must not wait.
+    answer is ready, and must not wait. `all_figures` is what /metrics tells when this process's registry is not all.
     """
 
     settings: Settings
@@ -43,6 +43,7 @@ class ServerServices:
     log: FilteringBoundLogger
     clock: Callable[[], float] = time.monotonic
     on_webhook: Callable[[str], None] = prepare_nothing
+    all_figures: Callable[[], Awaitable[bytes]] | None = None
 
     def note_refusal(self, kind: RefusalKind, reason: str, **context: str | int) -> None:
         """Count what was refused, and write it down; `reason` is one of our own words."""
@@ -59,6 +60,7 @@ class ServerServices:
         metrics_registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_webhook: Callable[[str], None] = prepare_nothing,
+        all_figures: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
         log = structlog.get_logger() if log is None else log
@@ -82,4 +84,5 @@ class ServerServices:
             log=log,
             clock=clock,
             on_webhook=on_webhook,
+            all_figures=all_figures,
         )
