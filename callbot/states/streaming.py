@@ -161,11 +161,13 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             dropped = common.drop_turns(turn)
             if record.hang_up_due:  # the caller has more to say: the goodbye is taken back
                 dropped += (StopTimer(common.GOODBYE),)
+            # What was dropped has answered nothing, so an answer is due again: to whoever speaks, when that is over, ...
             record = record.but(generating=False, completion_due=False, hang_up_due=False)
+            record = record.but(audible=False, audible_s=0.0, answer_due=True)
             if record.caller_speaking:
                 return Step(record, dropped)
-            # Nobody is heard speaking here: if it was a phantom, somebody has to say something soon.
-            record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
+            # ... or soon, where nobody is heard speaking: it may have been a phantom.
+            record, waiting = _expect(record, limits.first_audio_s)
             return Step(record, (*dropped, *waiting))
         case TimerFired(name=common.TURN_GAP) if record.generating and not record.unheard:
             if record.caller_speaking:  # whose pause will make an answer due

@@ -1,9 +1,11 @@
 """Streaming: the model is interrupted, and what nobody has heard of its turn goes."""
 
-from call_machine import QUIET, TOOL, WAITS, WAITS_ON, feed, fired, say, stops, talking, told
+import pytest
+from call_machine import QUIET, TOOL, WAITS, WAITS_ON, feed, fired, say, stops, streaming, talking, told
 
 from callbot.effects import StopTimer, Tell
 from callbot.messages import (
+    CallerPaused,
     CallerSpoke,
     Child,
     ClearPlayback,
@@ -11,7 +13,11 @@ from callbot.messages import (
     ModelInterrupted,
     PlayoutEmpty,
     ToolFinished,
+    TurnAudible,
+    TurnCompleted,
     TurnGenerated,
+    TurnSpeaking,
+    TurnStarted,
 )
 from callbot.states import State
 
@@ -59,3 +65,20 @@ def test_an_interruption_takes_back_a_goodbye() -> None:
     )
     machine.handle(PlayoutEmpty(2.2))
     assert (machine.state, machine.record.hang_up_due) == (State.STREAMING, False)
+
+
+@pytest.mark.parametrize("speech_ms", [40, 900])
+def test_an_answer_that_was_dropped_is_due_again_when_the_caller_pauses(speech_ms: int) -> None:
+    """A phantom between the answer's first sound and our hearing of the pause before it once left a call to its silence."""
+    machine = streaming()
+    feed(machine, CallerSpoke(1.0), TurnStarted(1, 2.4), TurnAudible(1, 2.4), TurnSpeaking(1, 2.4))
+    assert told(machine.handle(ModelInterrupted(1, 2.45))) == [DropTurns(1), ClearPlayback(1)]
+    assert machine.handle(CallerPaused(2.0, speech_ms, 2.5)) == WAITS
+    feed(machine, PlayoutEmpty(2.5), TurnCompleted(1, True, "interrupted", 2.5))
+    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
+
+
+def test_a_cough_that_stops_the_model_does_not_leave_the_call_to_its_silence() -> None:
+    machine = talking()
+    feed(machine, CallerSpoke(2.0), ModelInterrupted(1, 2.1))
+    assert machine.handle(CallerPaused(2.1, 100, 2.6)) == WAITS
