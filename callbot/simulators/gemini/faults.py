@@ -252,6 +252,10 @@ class FaultScript:
         """Arm one more fault."""
         self._waiting.append((fault, 0))
 
+    def forget(self, kind: type[Action]) -> None:
+        """Disarm every fault that does this, for connections to come."""
+        self._waiting = [(fault, done) for fault, done in self._waiting if not isinstance(fault.do, kind)]
+
     def for_connection(self, number: int) -> list[Fault]:
         """Return the faults that may still happen on this connection, in the order of the script."""
         return [

@@ -7,6 +7,7 @@ The comments say what `receive()` of google-genai 3.4.0 does with them; the sock
 import binascii
 
 from . import messages
+from .voice import tone
 
 _SILENCE = bytes(960)  # 20 ms at 24 kHz
 
@@ -50,5 +51,5 @@ MALFORMED: dict[str, bytes] = {
     "late_transcription": messages.content(outputTranscription={"text": " late"}),
     "empty_resumption_update": b'{"sessionResumptionUpdate":{}}',
     "setup_error": b'{"error":{"code":400,"message":"invalid"}}',  # connect() succeeds without setup_complete
-    "too_large": messages.audio(bytes(900_000)),  # 1.2 MB of JSON; over the 1 MiB of `websockets`
+    "too_large": messages.audio(75 * tone(440.0, 0.25)),  # 1.2 MB of JSON, 19 s; over the 1 MiB of `websockets`
 }

@@ -149,6 +149,10 @@ class GeminiStandIn:
         """Answer the next upgrades (None: all from now on) with an HTTP status."""
         self.inject(Fault(OnConnect(), Refuse(http_status, retry_after), times=for_connections))
 
+    def admit(self) -> None:
+        """Refuse no upgrade any more, whatever `refuse` has said."""
+        self._state.script.forget(Refuse)
+
     def fail_tls(self, for_connections: int = 1) -> None:
         """Show the next clients a certificate that they have no reason to trust."""
         self.tls_failures_left = for_connections
