@@ -129,7 +129,10 @@ class _Workers:
             keepers = [keeping.create_task(self._keep(place)) for place in self._places]
             await asyncio.wait(keepers)
             limit.cancel()
-        os.close(self._life_end)
+        for descriptor in (self._life_fd, self._life_end, self._board_fd):
+            os.close(descriptor)
+        for sock in self._metrics:
+            sock.close()
         self._log.info("workers.stopped", code=self._exit)
         return self._exit
 
