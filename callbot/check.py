@@ -1,8 +1,8 @@
 """`callbot check`: is this configuration able to take a call, and what is missing?
 
 Each line is ok, a warning or an error with its remedy; any error makes the exit code 1, wrong settings 2. It reaches out to
-what a call needs: the model (opens and closes a session), Twilio's API (who the credentials are of, and how far the clock
-is off), and its own WebSocket through SERVICE_URL, signed as Twilio signs.
+what a call needs: the model (opens and closes a session), Redis when it is set, Twilio's API (who the credentials are of,
+and how far the clock is off), and its own WebSocket through SERVICE_URL, signed as Twilio signs.
 """
 
 import asyncio
@@ -92,6 +92,8 @@ async def _reach_out(console: Console, settings: Settings) -> Verdict:
 
 async def _findings(settings: Settings) -> AsyncIterator[Finding]:
     yield await _model(settings)
+    if settings.redis_url is not None:
+        yield await _store(settings)
     async for finding in _twilio(settings):
         yield finding
     if settings.service_url and settings.twilio_auth_token:
@@ -114,6 +116,25 @@ async def _model(settings: Settings) -> Finding:
     setup_ms = int((asyncio.get_running_loop().time() - began_s) * 1000)
     await link.close(1.0)
     return Finding(Verdict.OK, "model", f"{settings.model} opened a session in {setup_ms} ms")
+
+
+async def _store(settings: Settings) -> Finding:
+    """One question to Redis. Calls are carried without it, but whoever has set it wants it."""
+    from callbot.store.redis_link import RedisLink, StoreFault
+
+    assert settings.redis_url is not None, "asked only when it is set"  # noqa: S101 - the type checker's
+    remedy = "is REDIS_URL's address right, its password, and the way there open?"
+    try:
+        link = RedisLink(settings.redis_url.get_secret_value(), timeout_s=settings.redis_timeout_s, keep_s=1)
+    except ValueError:
+        return Finding(Verdict.ERROR, "store", "REDIS_URL is no address", "write it as redis://[:password@]host:port/number")
+    try:
+        await link.ping()
+    except StoreFault as fault:
+        return Finding(Verdict.ERROR, "store", f"Redis does not answer ({fault.cause})", remedy)
+    finally:
+        await link.close()
+    return Finding(Verdict.OK, "store", "Redis answers")
 
 
 async def _twilio(settings: Settings) -> AsyncIterator[Finding]:

@@ -74,6 +74,34 @@ def test_a_port_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_several_workers_without_what_they_share_exit_2_and_say_what_to_set(tmp_path: Path) -> None:
+    serving = {"SERVICE_URL": "https://bot.example", "TWILIO_AUTH_TOKEN": "0" * 32, "GEMINI_API_KEY": "key"}
+    done = callbot("serve", cwd=tmp_path, CALLBOT_WORKERS="2", **serving)
+
+    assert done.returncode == 2
+    assert "REDIS_URL is not set: 2 workers share the calls' tokens there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_the_same_sentence_for_several_workers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = callbot(
+            "serve",
+            cwd=tmp_path,
+            PORT=str(taken.getsockname()[1]),
+            CALLBOT_HOST="127.0.0.1",
+            CALLBOT_WORKERS="2",
+            REDIS_URL="redis://127.0.0.1:1",
+            SERVICE_URL="https://bot.example",
+            TWILIO_AUTH_TOKEN="0" * 32,
+            GEMINI_API_KEY="key",
+        )
+
+    assert done.returncode == 1
+    assert "set PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_settings_come_from_a_dotenv_file_too(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(
         "SERVICE_URL=https://bot.example\nTWILIO_AUTH_TOKEN=secret-of-the-file\nGEMINI_API_KEY=key\n"
