@@ -80,7 +80,7 @@ async def measure(way: str, workers: int, rounds: int, pause_s: float) -> list[i
     sock = listener(way)
     port = sock.getsockname()[1]
     board_fd = Board.make(workers)
-    keep = (sock.fileno(), board_fd)
+    keep: tuple[int, ...] = (sock.fileno(), board_fd)
     if way == "reuseport":
         sock.close()
         keep = (board_fd,)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ async def next_document(port: int, call_sid: str) -> str:
 
 
 async def test_how_a_call_ended_is_known_to_the_next_process(redis: RedisServer) -> None:
-    shared = {"redis_url": redis.url, "redis_timeout_s": PATIENT_S}
+    shared: dict[str, Any] = {"redis_url": redis.url, "redis_timeout_s": PATIENT_S}
     async with exchange(**shared) as first, plain_call(first.port, PUBLIC_URL, AUTH_TOKEN) as call:
         await call.until(lambda: call.count("media"))
         first.shutdown.request()
@@ -43,7 +44,7 @@ async def test_how_a_call_ended_is_known_to_the_next_process(redis: RedisServer)
 
 
 async def test_a_redis_that_dies_costs_no_call(redis: RedisServer) -> None:
-    shared = {"redis_url": redis.url, "redis_timeout_s": PATIENT_S}
+    shared: dict[str, Any] = {"redis_url": redis.url, "redis_timeout_s": PATIENT_S}
     async with exchange(**shared) as line_up, plain_call(line_up.port, PUBLIC_URL, AUTH_TOKEN) as call:
         await call.until(lambda: call.count("media"))
         redis.kill()

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from callbot.server import workers
+from callbot.server.gate import EMPTY, Board
 from callbot.server.serve import LAST_RESORT_S
 from callbot.server.worker_metrics import joined
 from callbot.server.workers import KILL_AFTER_S, WorkerPlace, serve_by_workers
@@ -58,7 +59,7 @@ def test_a_worker_that_dies_is_started_again_and_one_that_cannot_stop_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # They count as having served; the third start of any of them tells the parent to stop, and they do not heed its SIGTERM.
-    monkeypatch.setattr(workers.Board, "read", lambda _self, _worker: workers.EMPTY._replace(at_s=1.0))
+    monkeypatch.setattr(Board, "read", lambda _self, _worker: EMPTY._replace(at_s=1.0))
     monkeypatch.setattr(workers, "PAUSE_MIN_S", 0.01)
     monkeypatch.setattr(workers, "KILL_AFTER_S", 0.2)
     script = """

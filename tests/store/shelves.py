@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from redis_server import RedisServer
+from structlog.typing import EventDict
 
 from callbot.store.protocol import CallStore
 from callbot.store.redis import RedisCallStore
@@ -43,7 +44,7 @@ async def until(condition: Callable[[], object], limit_s: float = 30.0) -> None:
 @asynccontextmanager
 async def redis_stores(
     url: str, number: int, *, timeout_s: float = PATIENT_S, secrets: tuple[str, ...] = SECRETS, **more: Any
-) -> AsyncIterator[tuple[list[RedisCallStore], list[dict[str, Any]]]]:
+) -> AsyncIterator[tuple[list[RedisCallStore], list[EventDict]]]:
     """So many stores on one server, as so many processes have them, and their log."""
     capture = structlog.testing.LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])

@@ -6,6 +6,7 @@ import functools
 import pytest
 from redis_server import RedisServer
 from shelves import PATIENT_S, redis_stores, until, written
+from structlog.typing import EventDict
 from test_contract import ACCOUNT, CALL, OTHER, grant, mint, show
 
 from callbot.messages import Ending
@@ -17,7 +18,7 @@ from callbot.store.redis_link import RedisLink
 SHORT_S = 1.0  # a question's limit where nobody will answer
 
 
-def events(lines: list[dict[str, object]]) -> list[object]:
+def events(lines: list[EventDict]) -> list[object]:
     return [line["event"] for line in lines]
 
 
