@@ -119,6 +119,8 @@ def classify(error: BaseException, *, opened: bool) -> Failure:
             return Failure(Decision.RESUME if opened else Decision.WAIT, "unreachable", None, detail)
         case GoogleAuthError():
             return Failure(Decision.GIVE_UP, "credentials", None, detail)
+        case ValueError() if not opened and detail.startswith("Failed to parse response"):  # the SDK's words, 3.4.0
+            return Failure(Decision.FRESH, "setup_unreadable", None, detail)
         case ValueError() if not opened:  # before any I/O: a setting that this SDK refuses; pydantic's errors are ValueErrors
             return Failure(Decision.GIVE_UP, "setup_invalid", None, detail)
         case _:

@@ -124,6 +124,11 @@ def _auth_error(kind: Any) -> Exception:
     return error
 
 
+def _unreadable_setup() -> Exception:
+    """What the SDK makes of a reply to the set-up that is no JSON (google-genai 3.4.0, live.py)."""
+    return ValueError("Failed to parse response: b'{oops'")
+
+
 @pytest.mark.parametrize(
     ("error", "opening", "opened", "cause"),
     [
@@ -142,13 +147,14 @@ def _auth_error(kind: Any) -> Exception:
         (_bad_config(), GIVE_UP, RESUME, None),
         (ValueError("x parameter is not supported in Gemini API."), GIVE_UP, RESUME, None),
         (KeyError("x"), RESUME, RESUME, "crashed_KeyError"),
+        (_unreadable_setup(), FRESH, RESUME, None),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 def test_each_family_of_exceptions_is_judged(error: Exception, opening: Decision, opened: Decision, cause: str | None) -> None:
     before, after = (classify(error, opened=was_open) for was_open in (False, True))
     assert (before.decision, after.decision) == (opening, opened)
-    assert before.cause == (cause or "setup_invalid")
+    assert before.cause == (cause or ("setup_unreadable" if opening is FRESH else "setup_invalid"))
     assert after.cause == (cause or f"crashed_{type(error).__name__}")
     assert (before.code, after.code) == (None, None)
 
