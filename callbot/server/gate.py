@@ -1,7 +1,7 @@
 """Who takes the next connection, where several processes listen on one socket.
 
 The kernel wakes all of them and the first one has it: on a quiet machine that is often the same one (`bench.evenness` has the
-figures; SO_REUSEPORT's hash is no better for a few calls, and knows nothing of who is full). So each worker writes on a board,
+figures; SO_REUSEPORT's hash is even on the average only, and knows nothing of who is full). So each worker writes on a board,
 memory that all of them see, how many calls it has and whether it is full. The one with the fewest accepts at once, the
 others a moment later what is still there, and a full one not at all while another has a place. Nobody has to be alive
 for this: what a worker wrote counts for a second.
