@@ -1,11 +1,12 @@
 """GeminiSession: one model session, from dialling to its end. The next session is the next actor.
 
-Three things wait here: the opening, the receiver and the sender. The sender takes everything that waits in the uplink lane
-at once: 20 ms messages when idle, larger ones under load or after an outage. When the session ends, in whatever way, its
-socket is gone before `SessionLost` is told: a resume is refused while an older socket is open.
+Three things wait here: the opening, the receiver and the sender. While the sender has nothing to do, audio passes the lane
+and is written at once; else the sender takes all of it that waits, in larger messages. When the session ends, in whatever
+way, its socket is gone before `SessionLost` is told: a resume is refused while an older socket is open.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
@@ -197,14 +198,26 @@ class GeminiSession(Actor[GeminiSessionMessage]):
                 return _CLOSED
             pcm = self._lane.take(self._max_message_bytes)
             if not pcm:
-                await self._lane.wait()
+                self._lane.sender = functools.partial(self._send_at_once, link)
+                try:
+                    await self._lane.wait()
+                finally:
+                    self._lane.sender = None
                 continue
             try:
-                await link.send_audio(pcm)
+                if not link.send_audio_now(pcm):
+                    await link.send_audio(pcm)
             except BaseException:  # a dead link or a cancelled pump alike: the words are kept, the fault goes on
                 self._lane.put_back(pcm)  # the next session sends it
                 raise
             self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS
+
+    def _send_at_once(self, link: ModelLink, pcm: bytes) -> bool:
+        """What the idle sender would do, in the turn of the loop in which the audio came."""
+        if self._outbox or self._closing.is_set() or not link.send_audio_now(pcm):
+            return False
+        self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS
+        return True
 
     async def _send_command(self, link: ModelLink, command: SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink) -> None:
         match command:

@@ -7,6 +7,7 @@ the caller says now, not what was said half a minute ago.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 PCM_BYTES_PER_MS = 32  # 16 kHz, 16 bit, mono
 
@@ -19,6 +20,8 @@ class UplinkLane:
         self._cap_bytes = int(cap_s * 1000) * PCM_BYTES_PER_MS
         self._held_bytes = 0
         self._wake: asyncio.Future[None] | None = None
+        # Takes audio past the lane, at once; set by a session's sender while it has nothing to do. False: it could not.
+        self.sender: Callable[[bytes], bool] | None = None
         self.dropped_bytes = 0
 
     @property
@@ -32,8 +35,8 @@ class UplinkLane:
         return self.dropped_bytes // PCM_BYTES_PER_MS
 
     def push(self, pcm: bytes) -> None:
-        """Add the newest audio; drops the oldest beyond the cap."""
-        if not pcm:
+        """Add the newest audio, or send it when nothing is before it; drops the oldest beyond the cap."""
+        if not pcm or (self.sender is not None and not self._chunks and self.sender(pcm)):
             return
         self._chunks.append(pcm)
         self._held_bytes += len(pcm)

@@ -20,6 +20,10 @@ class StreamSocket(Protocol):
         """Send one text message. To a peer that is gone it is dropped silently, or raises `StreamClosed`."""
         ...
 
+    def send_now(self, message: str) -> bool:
+        """Send one text message without waiting; False when that cannot be done: `send` can, or says why not."""
+        ...
+
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; a second call does nothing."""
         ...

@@ -68,6 +68,10 @@ class TwilioIO(Actor[TwilioIOMessage]):
         self._transcoder = transcoder
         self._clock = clock
         self._work = asyncio.Event()
+        self._idle = False  # the player waits: whoever brings work may send it
+        self._unsent: list[str] = []  # what the socket did not take at once, in order
+        self._expiry: asyncio.TimerHandle | None = None
+        self._expires_s = 0.0
         self._closing: CloseStream | None = None
         self._stopped = False
         self._next_stamp_ms: int | None = None
@@ -88,7 +92,11 @@ class TwilioIO(Actor[TwilioIOMessage]):
                 self._tell_played(self._playout.clear(through_turn, self._clock()))
             case CloseStream():
                 self._closing = message
-        self._work.set()
+        if self._idle and self._closing is None:
+            self._unsent = self._send_due()
+        if not self._idle or self._unsent or self._closing is not None:
+            self._idle = False
+            self._work.set()
 
     async def live(self) -> None:
         """Read and play until the peer is gone, or the stream has been closed and the peer had time to answer."""
@@ -166,43 +174,69 @@ class TwilioIO(Actor[TwilioIOMessage]):
         try:
             while self._closing is None:
                 self._work.clear()
-                outgoing = self._playout.next(self._clock())
-                if outgoing is None or isinstance(outgoing, Wait):
-                    await self._wait_for_work(outgoing)
-                else:
-                    await self._send(outgoing)
+                texts, self._unsent = self._unsent or self._send_due(), []
+                for text in texts:
+                    await self._socket.send(text)
+                if texts or self._work.is_set():
+                    continue
+                self._idle = True
+                try:
+                    await self._work.wait()
+                finally:
+                    self._idle = False
+                self._tell_played(self._playout.give_up_marks(self._clock()))
+                self._note_empty()
             await self._close(self._closing)
         except StreamClosed:  # the reader finds it out as well, and tells
             return
+        finally:
+            if self._expiry is not None:
+                self._expiry.cancel()
 
-    async def _wait_for_work(self, wait: Wait | None) -> None:
-        self._note_empty()
-        if wait is None:
-            await self._work.wait()
-            return
-        # A bare timer instead of asyncio.timeout: this is where every message ends up waiting.
-        expiry = asyncio.get_running_loop().call_later(wait.delay_s, self._work.set)
-        await self._work.wait()
-        expiry.cancel()
-        self._tell_played(self._playout.give_up_marks(self._clock()))
-        self._note_empty()
+    def _send_due(self) -> list[str]:
+        """Send what is due, and set the alarm for what is due later. Gives what the socket does not take at once, in order."""
+        while True:
+            outgoing = self._playout.next(self._clock())
+            if outgoing is None or isinstance(outgoing, Wait):
+                self._note_empty()
+                if outgoing is not None:
+                    self._wake_in(outgoing.delay_s)
+                return []
+            texts = self._texts(outgoing)
+            while texts and self._socket.send_now(texts[0]):
+                del texts[0]
+            if texts:
+                return texts
 
-    async def _send(self, outgoing: Media | Mark | Clear) -> None:
+    def _wake_in(self, delay_s: float) -> None:
+        """Wake the player no later than in `delay_s`. An alarm that comes sooner stays: it costs less than one each frame."""
+        loop = asyncio.get_running_loop()
+        expires_s = loop.time() + delay_s
+        if self._expiry is not None:
+            if self._expires_s <= expires_s:
+                return
+            self._expiry.cancel()
+        self._expires_s, self._expiry = expires_s, loop.call_at(expires_s, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._expiry = None
+        self._work.set()
+
+    def _texts(self, outgoing: Media | Mark | Clear) -> list[str]:
         match outgoing:
             case Clear():
-                await self._socket.send(self._encoder.clear())
                 self._note_empty()
+                return [self._encoder.clear()]
             case Mark(name=name):
-                await self._socket.send(self._encoder.mark(name))
+                return [self._encoder.mark(name)]
             case Media():
                 self._signs.frames_out += len(outgoing.mulaw) // FRAME_BYTES
                 if outgoing.first_of_turn:
                     self._parent(TurnSpeaking(outgoing.turn, self._clock()))
                 elif outgoing.resumes and outgoing.turn:
                     self._parent(PlayoutResumed(outgoing.turn, self._clock()))
-                await self._socket.send(self._encoder.media(outgoing.mulaw))
-                if outgoing.mark is not None:
-                    await self._socket.send(self._encoder.mark(outgoing.mark))
+                media = self._encoder.media(outgoing.mulaw)
+                return [media] if outgoing.mark is None else [media, self._encoder.mark(outgoing.mark)]
 
     async def _close(self, closing: CloseStream) -> None:
         try:

@@ -43,6 +43,10 @@ class ModelLink(Protocol):
         """Send s16le, 16 kHz, mono."""
         ...
 
+    def send_audio_now(self, pcm: bytes) -> bool:
+        """The same without waiting; False when that cannot be done: `send_audio` can, or says why not."""
+        ...
+
     async def send_text(self, text: str) -> None:
         """Send a text as realtime input."""
         ...
@@ -100,16 +104,22 @@ class _Link:
         return self._socket.state is State.OPEN
 
     def _check_alive(self) -> None:
-        """After a write: raises ConnectionResetError when it went to a socket that the peer has cut or closed already.
+        """After a write: raises ConnectionResetError when it went to nobody."""
+        if not self._stands():
+            raise ConnectionResetError("the connection was cut")
+
+    def _stands(self) -> bool:
+        """After a write: whether it went to a connection that the peer had neither cut nor closed.
 
         Neither the loop nor the library says so at once, and the chunk would be counted as sent. What was written while
         the connection stood may still be lost with it; nobody can tell. Linux only (tcp(7), TCP_INFO); 4 us.
         """
         tcp = self._socket.transport.get_extra_info("socket")
-        if _CAN_TELL and (
-            tcp is None or tcp.fileno() < 0 or tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED
-        ):
-            raise ConnectionResetError("the connection was cut")
+        if not _CAN_TELL:
+            return True
+        if tcp is None or tcp.fileno() < 0:
+            return False
+        return bool(tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED)
 
     async def ping(self) -> asyncio.Future[float]:
         pong = await self._socket.ping()
@@ -135,10 +145,12 @@ class DirectLink(_Link):
         self._in_a_row = 0
 
     async def send_audio(self, pcm: bytes) -> None:
-        message = wire.audio_message(pcm)
-        if not (isinstance(self._socket, LeanConnection) and self._socket.send_now(message)):
-            await self._socket.send(message.decode())
+        await self._socket.send(wire.audio_message(pcm).decode())
         self._check_alive()
+
+    def send_audio_now(self, pcm: bytes) -> bool:
+        connection = self._socket
+        return isinstance(connection, LeanConnection) and connection.send_now(wire.audio_message(pcm)) and self._stands()
 
     async def send_text(self, text: str) -> None:
         await self._socket.send(wire.text_message(text))
@@ -173,6 +185,9 @@ class SdkLink(_Link):
     async def send_audio(self, pcm: bytes) -> None:
         await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_MIME))
         self._check_alive()
+
+    def send_audio_now(self, pcm: bytes) -> bool:  # noqa: ARG002 - the SDK has no such way
+        return False
 
     async def send_text(self, text: str) -> None:
         await self._session.send_realtime_input(text=text)

@@ -73,7 +73,7 @@ class TurnBook:
         events: list[TurnEvent] = []
         if message.input_transcription is not None and message.input_transcription.text:
             events.append(Transcribed("caller", message.input_transcription.text, self._newest))
-        for part in message.audio:
+        for part in () if message.interrupted else message.audio:  # nobody is to hear it
             self._add_audio(part.pcm, part.rate_hz, now_s, events)
         if message.output_transcription is not None and message.output_transcription.text and not self._is_late(now_s):
             events.append(Transcribed("bot", message.output_transcription.text, self._turn or self._newest))

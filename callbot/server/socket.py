@@ -70,11 +70,15 @@ class QuartStreamSocket:
             await self._refuse("too_deep", POLICY_VIOLATION)
         return message
 
+    def send_now(self, message: str) -> bool:
+        """Send one text message without waiting; False when that cannot be done."""
+        return not (self._gone or self._closed) and self._websocket.send_now(message)
+
     async def send(self, message: str) -> None:
         """Send one text message; raises `StreamClosed` when the socket is closed or its peer reads nothing any more."""
         if self._gone or self._closed:
             raise StreamClosed
-        if self._websocket.send_now(message):
+        if self.send_now(message):
             return
         try:
             async with asyncio.timeout(self._send_stall_s):

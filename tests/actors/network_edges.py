@@ -73,6 +73,15 @@ class TwilioSocket:
         await self.gate.wait()
         if self.closed is not None:
             raise StreamClosed
+        self._take(message)
+
+    def send_now(self, message: str) -> bool:
+        if not self.gate.is_set() or self.closed is not None:
+            return False
+        self._take(message)
+        return True
+
+    def _take(self, message: str) -> None:
         tree = json.loads(message)
         assert tree["streamSid"] == STREAM
         now_s = asyncio.get_running_loop().time()
@@ -174,6 +183,12 @@ class ModelSocket:
 
     async def send_audio(self, pcm: bytes) -> None:
         await self._send("audio", pcm)
+
+    def send_audio_now(self, pcm: bytes) -> bool:
+        if not self._goes_on.is_set() or self.fails is not None:
+            return False
+        self.sent.append(("audio", pcm))
+        return True
 
     async def send_text(self, text: str) -> None:
         await self._send("text", text)

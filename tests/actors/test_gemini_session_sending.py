@@ -57,10 +57,15 @@ async def test_silence_is_sent_only_when_no_speech_waits() -> None:
     room.tell(SendSilence(100))
     await asyncio.sleep(1)
     assert room.link.sent == [("audio", bytes(3200))]
+    room.link.stall()
     room.lane.push(b"\x01" * 640)
+    await asyncio.sleep(1)
+    room.lane.push(b"\x02" * 640)
     room.tell(SendSilence(100))
     await asyncio.sleep(1)
-    assert room.link.sent[1:] == [("audio", b"\x01" * 640)]
+    room.link.resume()
+    await asyncio.sleep(1)
+    assert room.link.sent[1:] == [("audio", b"\x01" * 640), ("audio", b"\x02" * 640)]
     room.tell(CloseSession())
     await room.ended()
 

@@ -140,10 +140,10 @@ def test_an_interruption_names_the_turn_it_cuts() -> None:
     assert not book.turn_open
 
 
-def test_audio_in_the_interruptions_own_message_is_of_the_old_turn() -> None:
+def test_audio_in_the_interruptions_own_message_goes_nowhere() -> None:
     book = TurnBook(1)
     feed(book, voice())
-    assert feed(book, voice(interrupted=True)) == [ModelAudio(1, VOICE, 24_000), ModelInterrupted(1, 1.0)]
+    assert feed(book, voice(interrupted=True)) == [ModelInterrupted(1, 1.0)]
 
 
 def test_what_comes_right_after_an_interruption_is_late_until_the_turn_is_complete() -> None:

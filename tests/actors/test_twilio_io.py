@@ -251,8 +251,8 @@ async def test_clear_goes_out_before_any_other_frame_and_the_next_turn_is_whole(
 ) -> None:
     async with running() as line:
         await barge_in(line)
-        before = len(line.socket.sent)
-        assert line.socket.sent[-1].event != "clear"
+        before = line.socket.events.index("clear")
+        assert before == len(line.socket.sent) - 1
         line.io.tell(PlayFrames(2, b"".join(bytes([number]) * FRAME for number in range(1, 51))))
         line.io.tell(PlayEnded(2))
         await asyncio.sleep(0)
