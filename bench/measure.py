@@ -68,6 +68,7 @@ class Result:
     refused: int
     broken: int
     load_percent: float
+    stolen_percent: float  # of the machine's time: what the hypervisor gave to others
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -88,6 +89,11 @@ def cpu_s(pid: int) -> float:
     """User and system seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def stolen_s() -> float:
+    """Seconds of all cores together that the hypervisor has given to other machines so far (proc(5), `steal`)."""
+    return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / TICKS
 
 
 def rss(pid: int) -> int:
@@ -200,9 +206,11 @@ async def measure(
                 group.create_task(place_call(phone, under_test.port, under_test.http))
                 await asyncio.sleep(0.02 + 0.02 / max(1, calls))  # callers do not speak in step
             await asyncio.sleep(warm_s)
+            stolen_from_s = stolen_s()
             from_s, cpu_from_s, load_from = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
             await asyncio.sleep(window_s)
             to_s, cpu_to_s, load_to = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
+            stolen = (stolen_s() - stolen_from_s) / (to_s - from_s) / (os.cpu_count() or 1)
             memory = rss(under_test.pid) - under_test.idle_rss
             for phone in phones:
                 phone.stop.set()
@@ -226,6 +234,7 @@ async def measure(
             refused=sum(1 for phone in phones if phone.refused),
             broken=sum(1 for phone in live if phone.broke),
             load_percent=round(100 * load_s / (to_s - from_s), 1),
+            stolen_percent=round(100 * stolen, 2),
             extra={"broke": sorted({phone.broke for phone in live if phone.broke})[:3]},
         )
 

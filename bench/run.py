@@ -22,6 +22,9 @@ from bench.picture import draw
 # What issue 5 of the project holds callbot to; see docs/performance.md.
 _CPU_RATIO_LIMIT = 1.35
 _CAPACITY_P99_MS = 60.0
+# Of the machine's time. A pair of measurements that lost more to other machines is taken again, the least disturbed counts.
+_QUIET_STOLEN_PERCENT = 1.0
+_MOST_TRIES = 4
 
 
 def main() -> int:
@@ -32,6 +35,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=8.0, help="seconds that each measurement counts")
     parser.add_argument("--capacity", type=int, nargs="*", default=[30, 35, 40, 45], help="numbers of calls to try")
+    parser.add_argument("--patience", type=float, default=300.0, help="seconds for rounds, with what is taken again")
     parser.add_argument("--quick", action="store_true", help="one round, two sizes, no capacity search")
     chosen = parser.parse_args()
     if chosen.quick:
@@ -51,14 +55,33 @@ def main() -> int:
     return 0
 
 
+def _quietest(label: str, order: tuple[str, ...], calls: int, window_s: float, until_s: float) -> list[Result]:
+    """One measurement of each, in this order; taken again while the machine is given to others, and the time lasts."""
+    best: list[Result] = []
+    for number in range(_MOST_TRIES):
+        tried = []
+        for system in order:
+            _progress(f"{label}: {system}, {calls} calls" + (f", try {number + 1}" if number else ""))
+            tried.append(run(measure(system, calls, window_s=window_s)))
+        if not best or _stolen(tried) < _stolen(best):
+            best = tried
+        if _stolen(best) <= _QUIET_STOLEN_PERCENT or time.monotonic() > until_s:
+            break
+    return best
+
+
+def _stolen(results: list[Result]) -> float:
+    return max(result.stolen_percent for result in results)
+
+
 def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
     runs: list[Result] = []
+    until_s = time.monotonic() + chosen.patience
     for number in range(chosen.rounds):
         for calls in chosen.calls:
             # In turn, and the order turned round each time: what the machine does meanwhile meets both alike.
-            for system in ("bare", "callbot") if number % 2 == 0 else ("callbot", "bare"):
-                _progress(f"round {number + 1} of {chosen.rounds}: {system}, {calls} calls")
-                runs.append(run(measure(system, calls, window_s=chosen.window)))
+            order = ("bare", "callbot") if number % 2 == 0 else ("callbot", "bare")
+            runs += _quietest(f"round {number + 1} of {chosen.rounds}", order, calls, chosen.window, until_s)
     report: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "cpu": _cpu_name(), "python": platform.python_version()},
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -76,7 +99,7 @@ def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
     _progress("reconnects")
     report["reconnect"] = asdict(run(moments.reconnect(10)))
     if chosen.capacity:
-        report["capacity"] = _capacity(chosen.capacity, chosen.window)
+        report["capacity"] = _capacity(chosen.capacity, chosen.window, chosen.patience / 3)
     return report
 
 
@@ -95,6 +118,7 @@ def _size(runs: list[Result], calls: int) -> dict[str, Any]:
             "up_lost": sum(result.up_lost for result in mine),
             "down_lost": sum(result.down_lost for result in mine),
             "broken": sum(result.broken for result in mine),
+            "stolen_percent": max(result.stolen_percent for result in mine),
         }
     pairs = zip(
         [result for result in runs if result.system == "callbot" and result.offered == calls],
@@ -107,14 +131,14 @@ def _size(runs: list[Result], calls: int) -> dict[str, Any]:
     return found
 
 
-def _capacity(sizes: list[int], window_s: float) -> dict[str, Any]:
+def _capacity(sizes: list[int], window_s: float, patience_s: float) -> dict[str, Any]:
     """The most calls whose delays stay under the limit with nothing lost, for both; and callbot with twice as many offered."""
     found: dict[str, Any] = {}
+    until_s = time.monotonic() + patience_s
     for system in ("callbot", "bare"):
         carried, tried = 0, []
         for calls in sizes:
-            _progress(f"capacity: {system}, {calls} calls")
-            result = run(measure(system, calls, window_s=window_s))
+            (result,) = _quietest("capacity", (system,), calls, window_s, until_s)
             good = _carries(result)
             tried.append({"calls": calls, "good": good, **_short(result)})
             if not good:
@@ -144,6 +168,7 @@ def _short(result: Result) -> dict[str, Any]:
         "up_lost": result.up_lost,
         "down_lost": result.down_lost,
         "load_percent": result.load_percent,
+        "stolen_percent": result.stolen_percent,
     }
 
 
@@ -166,6 +191,8 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
             f"  {_delay(bare, 'up'):>15} {_delay(mine, 'up'):>16}  {_delay(bare, 'down'):>15} {_delay(mine, 'down'):>16}"
             f"  {mine['memory_mb']:>9.2f}"
         )
+    stolen = max(max(size[system]["stolen_percent"] for system in ("bare", "callbot")) for size in report["sizes"].values())
+    print(f"\nof the machine's time given to others while this was measured: at most {stolen:.1f} %")
     for system in ("bare", "callbot"):
         lost = [(size[system]["up_lost"], size[system]["down_lost"]) for size in report["sizes"].values()]
         print(f"lost, {system}: {sum(up for up, _ in lost)} frames up, {sum(down for _, down in lost)} chunks down")
