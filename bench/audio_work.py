@@ -34,6 +34,7 @@ def down(frames: int) -> None:
     """The model's message in, Twilio's message out."""
     messages, _ = model_loop(1, 20)
     resampler, assembler, encoder = ModelDownsampler(), FrameAssembler(), twilio.TwilioEncoder("MZ" + "0" * 32)
+    assembler.reset(lead_in=resampler.look_ahead_bytes)
     for number in range(frames):
         message = gemini.decode(messages[number % len(messages)])
         if isinstance(message, gemini.ModelMessage):

@@ -94,7 +94,7 @@ class Transcoder(Actor[TranscoderMessage]):
         if turn != self._turn:
             self._turn = turn
             self._down.reset()
-            self._frames.reset()
+            self._frames.reset(lead_in=self._down.look_ahead_bytes)
 
     def _hand_on(self, turn: int, mulaw: bytes) -> None:
         if mulaw:

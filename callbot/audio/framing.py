@@ -32,6 +32,10 @@ class FrameAssembler:
         rest, self._rest = self._rest, b""
         return rest.ljust(FRAME_BYTES, bytes([SILENCE])) if rest else b""
 
-    def reset(self) -> None:
-        """At a barge-in: forget the frame that was begun, so that nothing of the old turn opens the new one."""
-        self._rest = b""
+    def reset(self, lead_in: int = 0) -> None:
+        """At a turn's beginning or a barge-in: forget the frame that was begun; nothing of the old turn opens the new one.
+
+        `lead_in` bytes of silence come first: as many as the converter holds back, and its whole slices make whole frames.
+        Else the end of each chunk would wait in half a frame for the next chunk.
+        """
+        self._rest = bytes([SILENCE]) * lead_in

@@ -4,7 +4,18 @@ import asyncio
 
 import pytest
 from network_edges import Model, ModelSocket, closed
-from whole_call import COMPLETE, GENERATED, INTERRUPTED, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
+from whole_call import (
+    COMPLETE,
+    GENERATED,
+    INTERRUPTED,
+    TAIL_MS,
+    WholeCall,
+    assert_in_order,
+    on_the_line,
+    on_the_phone,
+    spoken,
+    tone,
+)
 
 from callbot.actors.call import CallActor, call_factory
 from callbot.messages import Ending, StreamStarted
@@ -40,14 +51,14 @@ async def test_a_whole_call_is_carried_and_told_in_order() -> None:
     assert call.log.of("turn.heard")[0]["latency_ms"] is None
     assert 0 < call.log.of("turn.heard")[1]["latency_ms"] < 1000
     assert [(line["turn"], line["audio_ms"], line["heard_ms"], line["interrupted"]) for line in call.log.of("turn.ended")] == [
-        (1, 1000, 1000, False),
-        (2, 800, 800, False),
+        (1, 1000 + TAIL_MS, 1000 + TAIL_MS, False),
+        (2, 800 + TAIL_MS, 800 + TAIL_MS, False),
     ]
     summary = call.summary
     assert (summary["outcome"], summary["reason"]) == ("completed", "caller_hung_up")
     assert (summary["turns"], summary["barge_ins"], summary["reconnects"]) == (2, 0, 0)
     assert summary["frames_in"] == call.spoken_frames
-    assert summary["frames_out"] == 90
+    assert summary["frames_out"] == (1000 + 800 + 2 * TAIL_MS) // 20
     assert sum(summary["states"].values()) == pytest.approx(summary["duration_ms"], abs=5)
     assert call.endings == [("CA1", Ending.HANG_UP, False)]
     assert call.twilio.closed == (1000, "caller_hung_up")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from network_edges import closed
-from whole_call import GENERATED, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
+from whole_call import GENERATED, TAIL_MS, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
 
 from callbot.messages import CallerAudio, Ending
 
@@ -21,7 +21,7 @@ async def test_a_drain_lets_the_sentence_be_heard_and_asks_for_a_new_stream() ->
         assert call.twilio.closed == (1001, "instance_stopping")
     assert call.summary["outcome"] == "moved"
     assert call.endings == [("CA1", Ending.CONTINUE, False)]
-    assert [(line["heard_ms"], line["interrupted"]) for line in call.log.of("turn.ended")] == [(2000, False)]
+    assert [(line["heard_ms"], line["interrupted"]) for line in call.log.of("turn.ended")] == [(2000 + TAIL_MS, False)]
 
 
 async def test_a_drain_in_the_middle_of_a_turn_plays_what_there_is_to_the_last_sample() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from network_edges import Model, closed
-from whole_call import COMPLETE, GENERATED, on_the_line, on_the_phone, spoken, tone
+from whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 from callbot.audio.comfort import COMFORT_SOUND
 from callbot.messages import Ending
@@ -56,7 +56,7 @@ async def test_a_turn_that_a_loss_broke_off_is_heard_to_its_last_sample_and_ende
         call.link.give(*spoken(1000), closed(1011, "Internal error encountered."))
         await call.quiet(2000)
         assert call.twilio.audio == on_the_phone(tone(1000))
-    assert [(line["turn"], line["heard_ms"]) for line in call.log.of("turn.ended")] == [(1, 1000)]
+    assert [(line["turn"], line["heard_ms"]) for line in call.log.of("turn.ended")] == [(1, 1000 + TAIL_MS)]
 
 
 async def test_a_refused_handle_leads_to_a_session_that_is_told_the_conversation() -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from whole_call import COMPLETE, GENERATED, on_the_line, on_the_phone, spoken, tone
+from whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 from callbot.messages import Ending
 from callbot.tools import Tool, Toolbox, ToolOutcome
@@ -42,7 +42,7 @@ async def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end(after_ms:
         assert call.twilio.audio == on_the_phone(tone(4000))
         assert call.twilio.closed == (1000, "bot_said_goodbye")
     (turn,) = call.log.of("turn.ended")
-    assert (turn["heard_ms"], turn["interrupted"]) == (4000, False)
+    assert (turn["heard_ms"], turn["interrupted"]) == (4000 + TAIL_MS, False)
 
 
 async def test_a_model_that_ends_the_call_without_another_word_is_given_three_seconds() -> None:

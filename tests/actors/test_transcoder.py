@@ -9,7 +9,7 @@ from callbot.actors.lane import UplinkLane
 from callbot.actors.transcoder import Transcoder
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
-from callbot.audio.resample import CallerUpsampler, ModelDownsampler
+from callbot.audio.resample import CallerUpsampler, Converter, ModelDownsampler
 from callbot.messages import (
     CallerAudio,
     CallerPaused,
@@ -35,7 +35,7 @@ SPEECH = encode(tone(20, rate_hz=8000))
 class Desk:
     """A transcoder that is running, and everything it said."""
 
-    def __init__(self) -> None:
+    def __init__(self, downsampler: str = "sinc_medium") -> None:
         self.lane = UplinkLane(cap_s=30)
         self.played: list[TwilioIOMessage] = []
         self.told: list[CallMessage] = []
@@ -44,7 +44,7 @@ class Desk:
             twilio_io=self.played.append,
             parent=self.told.append,
             upsampler="sinc_medium",
-            downsampler="sinc_medium",
+            downsampler=downsampler,
         )
 
     def frames(self, turn: int) -> bytes:
@@ -58,6 +58,7 @@ def desk() -> Desk:
 
 def converted(pcm: bytes, rate_hz: int = 24_000) -> bytes:
     down, frames = ModelDownsampler("sinc_medium", rate_hz), FrameAssembler()
+    frames.reset(lead_in=down.look_ahead_bytes)
     return frames.push(down.push(pcm)) + frames.push(down.flush()) + frames.flush()
 
 
@@ -77,6 +78,19 @@ def test_the_models_audio_goes_out_in_whole_frames_and_to_the_last_sample(desk: 
     assert len(desk.frames(1)) == 51 * 160
     assert desk.played[-1] == PlayEnded(1)
     assert all(len(message.mulaw) % 160 == 0 for message in desk.played if isinstance(message, PlayFrames))
+
+
+@pytest.mark.parametrize("converter", list(Converter))
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 24_000, 48_000])
+def test_each_40_ms_of_the_model_are_two_whole_frames_at_once(converter: str, rate_hz: int) -> None:
+    """The end of a chunk never waits for the next one in half a frame; what the filter holds back comes at the end."""
+    desk = Desk(converter)
+    for _ in range(5):
+        before = len(desk.frames(1))
+        desk.transcoder.handle(ModelAudio(1, tone(40, rate_hz=rate_hz), rate_hz))
+        assert len(desk.frames(1)) - before == 320
+    desk.transcoder.handle(ModelAudioEnded(1))
+    assert len(desk.frames(1)) - 1600 == (0 if rate_hz == 8_000 else 160)
 
 
 def test_the_rate_in_the_mime_type_is_followed(desk: Desk) -> None:

@@ -40,9 +40,14 @@ def spoken(ms: int, *, hz: float = 440.0) -> list[ModelMessage]:
     return [ModelMessage(audio=(AudioPart(pcm[at : at + 4800], 24_000),)) for at in range(0, len(pcm), 4800)]
 
 
+TAIL_MS = 20
+"""What a turn of whole frames is longer on the phone: the lead-in's 46 bytes push its end into another frame."""
+
+
 def on_the_phone(pcm: bytes) -> bytes:
     """What a caller hears of a whole turn."""
     down, frames = ModelDownsampler("sinc_medium"), FrameAssembler()
+    frames.reset(lead_in=down.look_ahead_bytes)
     return frames.push(down.push(pcm)) + frames.push(down.flush()) + frames.flush()
 
 
