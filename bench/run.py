@@ -33,9 +33,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("bench-out"))
     parser.add_argument("--calls", type=int, nargs="*", default=[1, 8, 20, 30])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--window", type=float, default=8.0, help="seconds that each measurement counts")
+    parser.add_argument("--window", type=float, default=6.0, help="seconds that each measurement counts")
     parser.add_argument("--capacity", type=int, nargs="*", default=[30, 35, 40, 45], help="numbers of calls to try")
-    parser.add_argument("--patience", type=float, default=300.0, help="seconds for rounds, with what is taken again")
+    parser.add_argument("--patience", type=float, default=400.0, help="seconds for rounds, with what is taken again")
     parser.add_argument("--quick", action="store_true", help="one round, two sizes, no capacity search")
     chosen = parser.parse_args()
     if chosen.quick:
