@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from websockets.exceptions import ConnectionClosed
 
 from bench.measure import Quantiles, server
-from bench.model_peer import CHUNK_MS, ModelCall
+from bench.model_peer import CHUNK_MS, ModelCall, ModelPeer
 from bench.phone_peer import PhoneCall, place_call
 from bench.sound import model_loop
 
@@ -14,22 +16,29 @@ _INTERRUPTED = b'{"serverContent":{"interrupted":true}}'
 _TURN_COMPLETE = b'{"serverContent":{"turnComplete":true}}'
 
 
-async def barge_in(calls: int, rounds: int) -> Quantiles:
-    """From `interrupted` on the model's wire to `clear` on Twilio's, with all calls talking."""
-    delays: list[float] = []
-    async with server("callbot") as under_test:
+@asynccontextmanager
+async def _calling(system: str, calls: int, *, talk: bool) -> AsyncIterator[tuple[ModelPeer, list[PhoneCall]]]:
+    """So many callers who speak, on a server; `talk`: the model, too. They hang up at the end."""
+    async with server(system, talk=talk) as under_test:
         phones = [PhoneCall(number) for number in range(calls)]
         async with asyncio.TaskGroup() as group:
             for phone in phones:
                 group.create_task(place_call(phone, under_test.port, under_test.http))
                 await asyncio.sleep(0.03)
             await asyncio.sleep(2.0)
-            for _ in range(rounds):
-                for session in under_test.model.calls:
-                    delays += await _interrupt(session, phones)
-                    await asyncio.sleep(0.01)
+            yield under_test.model, phones
             for phone in phones:
                 phone.stop.set()
+
+
+async def barge_in(calls: int, rounds: int) -> Quantiles:
+    """From `interrupted` on the model's wire to `clear` on Twilio's, with all calls talking."""
+    delays: list[float] = []
+    async with _calling("callbot", calls, talk=True) as (model, phones):
+        for _ in range(rounds):
+            for session in model.calls:
+                delays += await _interrupt(session, phones)
+                await asyncio.sleep(0.01)
     return Quantiles.of(delays)
 
 
@@ -52,18 +61,10 @@ async def turn_audio(system: str, calls: int, rounds: int) -> Quantiles:
     """From a turn's first chunk on the model's wire to its first audio on Twilio's, callers speaking all the while."""
     delays: list[float] = []
     turn, _ = model_loop(1, CHUNK_MS)
-    async with server(system, talk=False) as under_test:
-        phones = [PhoneCall(number) for number in range(calls)]
-        async with asyncio.TaskGroup() as group:
-            for phone in phones:
-                group.create_task(place_call(phone, under_test.port, under_test.http))
-                await asyncio.sleep(0.03)
-            await asyncio.sleep(2.0)
-            for _ in range(rounds):
-                for session in under_test.model.calls:
-                    delays += await _speak_a_turn(session, turn[:5], phones)
-            for phone in phones:
-                phone.stop.set()
+    async with _calling(system, calls, talk=False) as (model, phones):
+        for _ in range(rounds):
+            for session in model.calls:
+                delays += await _speak_a_turn(session, turn[:5], phones)
     return Quantiles.of(delays)
 
 

@@ -66,6 +66,19 @@ def connections() -> list[asyncio.Task[Any]]:
     return [task for task in asyncio.all_tasks() if "_server_callback" in repr(task.get_coro())]
 
 
+async def flood_deafly(writer: asyncio.StreamWriter) -> None:
+    """Send short text frames, deaf to the close that is sent back, until the connection is gone."""
+    frames = (b"\x81\xa8" + b"\x00" * 4 + b"x" * 40) * 500
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(frames)
+            await writer.drain()
+            await asyncio.sleep(0)
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 async def close_of(peer: ClientConnection) -> int:
     """Read until the server closes; its code."""
     with contextlib.suppress(ConnectionClosed):

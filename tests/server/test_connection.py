@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypercorn.protocol.ws_stream import FrameTooLargeError
-from socket_server import HANDSHAKE, app_with, close_of, connections, serving
+from socket_server import HANDSHAKE, app_with, close_of, connections, flood_deafly, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from wsproto.events import TextMessage
@@ -174,15 +174,7 @@ def test_a_route_that_ends_while_its_peer_floods_leaks_nothing(run: Any) -> None
             await reader.readuntil(b"\r\n\r\n")
             served = connections()
             assert len(served) == 1
-            frames = (b"\x81\xa8" + b"\x00" * 4 + b"x" * 40) * 500  # masked text, deaf to the close that it is sent
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    writer.write(frames)
-                    await writer.drain()
-                    await asyncio.sleep(0)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            await flood_deafly(writer)
             _, leaked = await asyncio.wait(served, timeout=5)
             assert not leaked
 

@@ -5,7 +5,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from socket_server import HANDSHAKE, Run, close_of, connections, serving
+from socket_server import HANDSHAKE, Run, close_of, connections, flood_deafly, serving
 from websockets.frames import Frame, Opcode
 
 from callbot.actors.ports import StreamClosed
@@ -138,14 +138,7 @@ def test_a_deaf_flood_after_a_message_in_parts_leaks_nothing(run: Run) -> None:
             await reader.readuntil(b"\r\n\r\n")
             served = connections()
             writer.write(text("in", fin=False) + Frame(Opcode.CONT, b" parts").serialize(mask=True))
-            with contextlib.suppress(ConnectionError):
-                while True:
-                    writer.write(text("x" * 40) * 500)
-                    await writer.drain()
-                    await asyncio.sleep(0)
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
+            await flood_deafly(writer)
             _, leaked = await asyncio.wait(served, timeout=5)
             assert not leaked
 
