@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from callbot.actors.call_metrics import CallMetrics
 from callbot.actors.lane import UplinkLane
 from callbot.actors.signs import LifeSigns
 from callbot.effects import Effect, Moved, Note, OpenSession, Report
@@ -40,49 +41,6 @@ _LATENCY_LIMIT_S: Final = 30.0
 
 # What is said without a pause or an answer; longer is cut at its beginning.
 _LONGEST_LINE: Final = 2_000
-
-
-class CallMetrics:
-    """What a call counts. This base counts nothing; `telemetry/metrics.py` has the one that does."""
-
-    def call_started(self) -> None:
-        """A call has begun."""
-
-    def call_ended(self, outcome: str, duration_s: float) -> None:
-        """A call has been closed."""
-
-    def turn_heard(self, latency_s: float | None) -> None:
-        """Twilio has begun to play a turn, so long after the caller's last word."""
-
-    def barge_in(self) -> None:
-        """The caller has spoken over the model."""
-
-    def session_opened(self, plan: str, setup_s: float) -> None:
-        """A model session is ready."""
-
-    def session_lost(self, cause: str) -> None:
-        """A model session has ended, or could not be opened."""
-
-    def recovered(self, after_s: float) -> None:
-        """A call has a session again, so long after the loss."""
-
-    def stream_fault(self, fault: str) -> None:
-        """Something on a wire that should not be there."""
-
-    def tokens_used(self, prompt: int, response: int) -> None:
-        """What the model reported."""
-
-    def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
-        """A call's totals, at its end."""
-
-    def call_reason(self, reason: str) -> None:
-        """Why a call ended: a limit, a hang-up, a fault. Our own words, few of them."""
-
-    def queued(self, backlog_ms: int, playout_ms: int) -> None:
-        """How much audio waits in a call's two queues, now and then."""
-
-    def cost(self, usd: float) -> None:
-        """What the model's part of a call is estimated to have cost, at its end."""
 
 
 @dataclass(slots=True)

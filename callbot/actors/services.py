@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from callbot.actors.heartbeat import Patience
-from callbot.actors.journal import CallMetrics
+from callbot.actors.call_metrics import CallMetrics
 from callbot.actors.ports import EndingRecorder
 from callbot.gemini.link import ModelLink
 from callbot.gemini.session_config import SessionOrder

@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from callbot.actors.journal import CallMetrics
+from callbot.actors.call_metrics import CallMetrics
 
 # Targets for a turn are 0.8 s (half of them) and 1.5 s (19 of 20): the buckets are finest around these.
 LATENCY_BUCKETS_S: Final = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0)

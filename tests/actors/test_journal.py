@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from whole_call import LogLines
 
-from callbot.actors.journal import CallMetrics, Journal
+from callbot.actors.call_metrics import CallMetrics
+from callbot.actors.journal import Journal
 from callbot.actors.lane import UplinkLane
 from callbot.actors.signs import LifeSigns
 from callbot.effects import Moved, Note, OpenSession, Report, StartTimer

@@ -12,7 +12,7 @@ from typing import Any, Self
 from network_edges import Model, ModelSocket, TwilioSocket, media
 
 from callbot.actors.call import CallActor
-from callbot.actors.journal import CallMetrics
+from callbot.actors.call_metrics import CallMetrics
 from callbot.actors.services import CallServices, PrewarmedLinks
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
