@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, Protocol
 
-from callbot.actors.heartbeat import Patience
 from callbot.actors.call_metrics import CallMetrics
+from callbot.actors.heartbeat import Patience
 from callbot.actors.ports import EndingRecorder
 from callbot.gemini.link import ModelLink
 from callbot.gemini.session_config import SessionOrder
