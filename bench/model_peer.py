@@ -20,6 +20,7 @@ from bench.sound import BurstFinder, model_loop
 from bench.track import Arrivals, no_times
 
 CHUNK_MS = 40
+_OPENING_SAMPLES = 16_000
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class ModelCall:
     heard_s: list[float] = field(default_factory=list)  # when each burst of the caller's arrived
     said_s: deque[float] = field(default_factory=deque)  # when each of our bursts was sent
     samples: int = 0
+    opening: list[np.ndarray] = field(default_factory=list)  # the first second of the caller, at 16 kHz
     sent_s: "array[float]" = field(default_factory=no_times)  # when each chunk was sent
     arrived: Arrivals = field(default_factory=Arrivals)  # the caller's audio, at 16 kHz
     first_audio_s: float = 0.0
@@ -103,6 +105,8 @@ class ModelPeer:
             if not call.samples:
                 call.first_audio_s = now_s
             samples = np.frombuffer(base64.urlsafe_b64decode(audio["data"]), "<i2")
+            if call.samples < _OPENING_SAMPLES:
+                call.opening.append(samples)
             call.samples += len(samples)
             call.arrived.note(now_s, len(samples))
             if finder.found(samples):

@@ -24,7 +24,7 @@ ACCOUNT = "AC" + "b" * 32
 TOKEN = "bench-" + "t" * 26
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class PhoneCall:
     """One call at Twilio's end."""
 

@@ -36,6 +36,21 @@ def caller_loop(seed: int) -> tuple[list[str], dict[int, int]]:
     return frames, {place // 160: number for number, place in enumerate(places)}
 
 
+def caller_voice(seed: int) -> np.ndarray:
+    """The caller's sound as it is sent, one round of the loop: s16 at 8 kHz."""
+    frames, _ = caller_loop(seed)
+    return np.frombuffer(audioop.ulaw2lin(b"".join(base64.b64decode(frame) for frame in frames), 2), "<i2")
+
+
+def likeness(heard: np.ndarray, voice: np.ndarray) -> float:
+    """How much of a voice is in what was heard, wherever it begins; 1 is all of it. Loud bursts, alike in all, count little."""
+    heard, voice = (np.clip(samples.astype(float), -3 * _SOFT, 3 * _SOFT) for samples in (heard, voice))
+    if len(heard) < len(voice):
+        return 0.0
+    scale = np.linalg.norm(voice) * np.linalg.norm(heard) * np.sqrt(len(voice) / len(heard))
+    return float(np.max(np.correlate(heard, voice, "valid")) / scale) if scale else 0.0
+
+
 def model_loop(seed: int, chunk_ms: int) -> tuple[list[bytes], dict[int, int]]:
     """Server messages with 24 kHz audio in chunks, and which of them begin a burst."""
     samples, places = _loop(24_000, seed)
