@@ -67,6 +67,7 @@ class _EarlyCall:
         """
         if self._drain_requested:
             return
+        # Not in a TaskGroup: a drain cancels it alone, and it ends in the lines below whatever happens.
         self._waiting = asyncio.create_task(self._calls.wait())
         try:
             await asyncio.wait([self._waiting])
