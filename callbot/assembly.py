@@ -139,12 +139,15 @@ async def _load(
 def _load_rooms(settings: Settings) -> tuple["Connector", "Toolbox"]:
     """The slow part, in a thread of its own: a second of imports, then the clients and their TLS contexts."""
     importlib.import_module("callbot.actors.call")
+    from callbot.audio import CallerUpsampler, ModelDownsampler
     from callbot.gemini.connector import Connector
     from callbot.tools import standard_toolbox
 
     toolbox = standard_toolbox()
     connector = Connector(settings, toolbox.tools)
     connector.warm()
+    CallerUpsampler(settings.upsampler)  # the first of each reads its filter, for all that follow
+    ModelDownsampler(settings.downsampler)
     return connector, toolbox
 
 
