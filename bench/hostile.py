@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import statistics
 import sys
 import time
@@ -26,7 +27,7 @@ import aiohttp
 from bench.attack_run import FLOODS, Attackers, AttackersFailed, attackers
 from bench.attackers import ATTACKS
 from bench.hostile_figures import DELAYS, TELLING, Verdict, Window, fill, judge, p99, turns
-from bench.measure import Server, cpu_s, pin_load, rss, run, server
+from bench.measure import Server, cpu_s, pin_load, rss, run, server, stolen_s
 from bench.model_peer import ModelCall
 from bench.phone_peer import PhoneCall, place_call
 from bench.track import Track
@@ -161,10 +162,12 @@ async def _clock(late_s: list[tuple[float, float]]) -> None:
 
 async def _window(attack: str, under_test: Server, window_s: float, them: Attackers, came: dict[str, Counter[str]]) -> Window:
     async with _attacked(attack, them, came):
-        from_s, cpu_from_s = time.perf_counter(), cpu_s(under_test.pid)
+        from_s, cpu_from_s, stolen_from_s = time.perf_counter(), cpu_s(under_test.pid), stolen_s()
         await asyncio.sleep(window_s)
-        to_s, cpu_to_s = time.perf_counter(), cpu_s(under_test.pid)
-    return Window(attack, from_s, to_s, 100 * (cpu_to_s - cpu_from_s) / (to_s - from_s), 0.0)
+        to_s, cpu_to_s, stolen_to_s = time.perf_counter(), cpu_s(under_test.pid), stolen_s()
+    length_s = to_s - from_s
+    stolen = 100 * (stolen_to_s - stolen_from_s) / length_s / (os.cpu_count() or 1)
+    return Window(attack, from_s, to_s, 100 * (cpu_to_s - cpu_from_s) / length_s, 0.0, stolen)
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ class Window:
     to_s: float
     core_percent: float
     clock_ms: float  # how late the measuring end itself was
+    stolen_percent: float = 0.0  # of the machine's time: what the hypervisor gave to others
     p99_ms: dict[str, float] = field(default_factory=dict)
     counted: int = 0
 

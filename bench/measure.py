@@ -115,7 +115,9 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True, **settings: str) -> AsyncIterator[Server]:
-    """Start a server ("bare" or "callbot") against a fresh model peer; ends it afterwards."""
+    """Start a server ("callbot", "bare", or "bare_polyphase", the bare bridge with callbot's converter) against a fresh model
+    peer; ends it afterwards.
+    """
     model = ModelPeer(talk=talk)
     ready = asyncio.Event()
     serving = asyncio.ensure_future(model.run(ready))
@@ -145,8 +147,8 @@ async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True
             | settings
         )
         command = (
-            [sys.executable, "-m", "bench.bare", str(port), str(model.port), str(ca), converter]
-            if name == "bare"
+            [sys.executable, "-m", "bench.bare", str(port), str(model.port), str(ca), converter, *name.split("_")[1:]]
+            if name != "callbot"
             else [sys.executable, "-m", "callbot", "serve"]
         )
         with output.open("wb") as log:
@@ -157,7 +159,7 @@ async def server(name: str, *, converter: str = "sinc_medium", talk: bool = True
             await _until_listening(port, process, output)
             async with aiohttp.ClientSession() as http:
                 idle_rss = await _settled_rss(process.pid)
-                yield Server(name, port, process.pid, model, idle_rss, None if name == "bare" else http, output)
+                yield Server(name, port, process.pid, model, idle_rss, http if name == "callbot" else None, output)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
