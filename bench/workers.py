@@ -70,13 +70,17 @@ def main() -> int:
         return 2
     pin_load()
     found = run(compare(chosen.calls, chosen.rounds, chosen.window))
-    print(f"{'workers':>7}  {'CPU per call':>14}  {'up, p50 (p99) ms':>18}  {'down, p50 (p99) ms':>19}  {'lost':>9}  {'stolen':>7}")
+    print(
+        f"{'workers':>7}  {'CPU a call':>14}  {'up, p50 (p99) ms':>18}  {'down, p50 (p99) ms':>19}  {'lost':>9}  {'stolen':>7}"
+    )
     for workers, results in found.items():
         middle = {
             name: statistics.median(getattr(result, name) for result in results) for name in ("cpu_percent", "stolen_percent")
         }
         up, down = (
-            tuple(statistics.median(getattr(getattr(result, way), share) for result in results) for share in ("p50_ms", "p99_ms"))
+            tuple(
+                statistics.median(getattr(getattr(result, way), share) for result in results) for share in ("p50_ms", "p99_ms")
+            )
             for way in ("up", "down")
         )
         lost = f"{sum(result.up_lost for result in results)}, {sum(result.down_lost for result in results)}"
@@ -85,7 +89,9 @@ def main() -> int:
             f"  {lost:>9}  {middle['stolen_percent']:>5.1f} %"
         )
     ratios = [two.cpu_percent / one.cpu_percent for one, two in zip(found[1], found[2], strict=True)]
-    print(f"CPU per call, two workers to one: {statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})")
+    print(
+        f"CPU per call, two workers to one: {statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+    )
     return 0
 
 

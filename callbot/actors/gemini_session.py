@@ -6,6 +6,7 @@ way, its socket is gone before `SessionLost` is told: a resume is refused while 
 """
 
 import asyncio
+import contextvars
 import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -90,6 +91,8 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         self._book = TurnBook(order.first_turn)
         self._outbox: deque[SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink] = deque()
         self._closing = asyncio.Event()
+        self._context = contextvars.copy_context()
+        self._fault: Exception | None = None
         self._unreadable = 0
         self._invented_ids = 0
 
@@ -241,13 +244,34 @@ class GeminiSession(Actor[GeminiSessionMessage]):
 
     async def _receive(self, link: ModelLink) -> Failure:
         """Decode and hand on, until the link raises."""
-        while True:
-            message = await link.receive()
-            self._signs.model_s = now_s = self._clock()
-            if isinstance(message, Unreadable):
-                self._count_unreadable(message)
-            else:
-                self._on_message(message, now_s)
+        self._context = contextvars.copy_context()  # what the log says of the request, for what comes outside this task
+        link.hand_to(self._take)
+        try:
+            while True:
+                message = await link.receive()
+                if self._fault is not None:
+                    raise self._fault
+                self._on_arrival(message)
+        finally:
+            link.hand_to(_not_now)
+
+    def _take(self, message: ModelMessage | Unreadable) -> bool:
+        """A message in the turn of the loop in which it came. False when it is the receiver's: it finds the fault there."""
+        if self._fault is not None:
+            return False
+        try:
+            self._context.run(self._on_arrival, message)
+        except Exception as fault:  # noqa: BLE001 - raised by the receiver, which this woke
+            self._fault = fault
+            return False
+        return True
+
+    def _on_arrival(self, message: ModelMessage | Unreadable) -> None:
+        self._signs.model_s = now_s = self._clock()
+        if isinstance(message, Unreadable):
+            self._count_unreadable(message)
+        else:
+            self._on_message(message, now_s)
 
     def _on_message(self, message: ModelMessage, now_s: float) -> None:
         attempt = self._order.attempt
@@ -281,6 +305,10 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         """Vertex may send calls without an id; answers are paired by name there, but we need one."""
         self._invented_ids += 1
         return f"callbot-{self._order.attempt}-{self._invented_ids}"
+
+
+def _not_now(_message: ModelMessage | Unreadable) -> bool:
+    return False
 
 
 _CLOSED: Final = Failure(Decision.RESUME, "closed_by_us", 1000)

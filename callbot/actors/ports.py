@@ -1,5 +1,6 @@
 """What a call is given from outside: the protocols between `actors/` and the rooms around it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from callbot.messages import Ending, StreamStarted
@@ -14,6 +15,12 @@ class StreamSocket(Protocol):
 
     async def receive(self) -> str | bytes:
         """The next message, whole; raises `StreamClosed` once the peer is gone."""
+        ...
+
+    def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
+        """From now on give messages to `take` in the turn of the loop in which they come, where that can be done, and to
+        `receive`, in order, where it cannot. One that `take` answers with False is `receive`'s, and so are those behind it.
+        """
         ...
 
     async def send(self, message: str) -> None:

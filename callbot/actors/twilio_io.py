@@ -5,6 +5,7 @@ Twilio at most the set lead ahead of what the caller hears; a `clear` overtakes 
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import Final
 
@@ -74,6 +75,8 @@ class TwilioIO(Actor[TwilioIOMessage]):
         self._expires_s = 0.0
         self._closing: CloseStream | None = None
         self._stopped = False
+        self._context = contextvars.copy_context()
+        self._fault: Exception | None = None
         self._next_stamp_ms: int | None = None
 
     def handle(self, message: TwilioIOMessage) -> None:
@@ -100,6 +103,7 @@ class TwilioIO(Actor[TwilioIOMessage]):
 
     async def live(self) -> None:
         """Read and play until the peer is gone, or the stream has been closed and the peer had time to answer."""
+        self._context = contextvars.copy_context()  # what the log says of the request, for what comes outside this task
         async with asyncio.TaskGroup() as pumps:
             reading = pumps.create_task(self._read(), name="twilio_io.read")
             playing = pumps.create_task(self._play(), name="twilio_io.play")
@@ -111,11 +115,26 @@ class TwilioIO(Actor[TwilioIOMessage]):
 
     async def _read(self) -> None:
         try:
+            self._socket.hand_to(self._take)
             while True:
-                self._on_message(await self._socket.receive())
+                message = await self._socket.receive()
+                if self._fault is not None:
+                    raise self._fault
+                self._on_message(message)
         except StreamClosed:
             if not self._stopped and self._closing is None:
                 self._parent(CallerGone("closed", self._clock()))
+
+    def _take(self, raw: str | bytes) -> bool:
+        """A message in the turn of the loop in which it came. False when it is the reader's: it finds the fault there."""
+        if self._over or self._fault is not None:
+            return False
+        try:
+            self._context.run(self._on_message, raw)
+        except Exception as fault:  # noqa: BLE001 - raised by the reader, which this woke
+            self._fault = fault
+            return False
+        return True
 
     def _on_message(self, raw: str | bytes) -> None:
         message = twilio.decode(raw)

@@ -8,7 +8,7 @@ takes the SDK's way instead. `tests/wire` holds both to the same bytes and the s
 import asyncio
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
@@ -61,6 +61,12 @@ class ModelLink(Protocol):
 
     async def send_audio_stream_end(self) -> None:
         """Say that the audio pauses."""
+        ...
+
+    def hand_to(self, take: Callable[[wire.ModelMessage | Unreadable], bool]) -> None:
+        """From now on give messages to `take` in the turn of the loop in which they come, where that can be done, and to
+        `receive`, in order, where it cannot. One that `take` answers with False is `receive`'s, and so are those behind it.
+        """
         ...
 
     async def receive(self) -> wire.ModelMessage | Unreadable:
@@ -164,6 +170,10 @@ class DirectLink(_Link):
     async def send_audio_stream_end(self) -> None:
         await self._socket.send(wire.audio_stream_end_message())
 
+    def hand_to(self, take: Callable[[wire.ModelMessage | Unreadable], bool]) -> None:
+        if isinstance(self._socket, LeanConnection):
+            self._socket.taker = lambda message: take(wire.decode(message))
+
     async def receive(self) -> wire.ModelMessage | Unreadable:
         if self._socket.recv_messages.frames:  # the next is there already, and would be taken without a turn for others
             self._in_a_row += 1
@@ -202,6 +212,9 @@ class SdkLink(_Link):
 
     async def send_audio_stream_end(self) -> None:
         await self._session.send_realtime_input(audio_stream_end=True)
+
+    def hand_to(self, take: Callable[[wire.ModelMessage | Unreadable], bool]) -> None:
+        pass  # the SDK has no such way
 
     async def receive(self) -> wire.ModelMessage | Unreadable:
         while True:

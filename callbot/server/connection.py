@@ -145,6 +145,11 @@ class MediaWebsocket(Websocket):
         """The next message. The route has accepted before."""
         return await self.buffer.get()
 
+    def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
+        """Where messages are read at the transport, give them to `take` as they come; see `Tap.hand_to`."""
+        if self.buffer.tap is not None:
+            self.buffer.tap.hand_to(take)
+
     def cut(self) -> None:
         """End a `receive` that waits now, as if the peer had gone."""
         self.buffer.cut()

@@ -62,13 +62,19 @@ class QuartStreamSocket:
             raise StreamClosed from None
         finally:
             self._reading = False
-        if _size(message) > self._max_message_bytes:
-            await self._refuse("oversize", TOO_BIG)
-        if not self._bucket.take():
-            await self._refuse("flood", POLICY_VIOLATION)
-        if isinstance(message, str) and is_deeper(message, self._max_json_depth):
-            await self._refuse("too_deep", POLICY_VIOLATION)
+        fault = self._fault_of(message)
+        if fault is not None:
+            self._on_refused(fault)
+            await self.close(TOO_BIG if fault == "oversize" else POLICY_VIOLATION, fault)
+            self._gone = True
+            raise StreamClosed
         return message
+
+    def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
+        """From now on give messages to `take` as they come, where that can be done, and those to `receive` that it answers
+        with False. What a limit forbids is `receive`'s.
+        """
+        self._websocket.hand_to(lambda message: not self._gone and self._fault_of(message) is None and take(message))
 
     def send_now(self, message: str) -> bool:
         """Send one text message without waiting; False when that cannot be done."""
@@ -110,11 +116,12 @@ class QuartStreamSocket:
             self._on_refused("oversize")
             self.cut()
 
-    async def _refuse(self, reason: str, code: int) -> None:
-        self._on_refused(reason)
-        await self.close(code, reason)
-        self._gone = True
-        raise StreamClosed
+    def _fault_of(self, message: str | bytes) -> str | None:
+        if _size(message) > self._max_message_bytes:
+            return "oversize"
+        if isinstance(message, str) and is_deeper(message, self._max_json_depth):
+            return "too_deep"
+        return None if self._bucket.take() else "flood"  # last: a message that is judged a second time has paid once
 
 
 def _size(message: str | bytes) -> int:

@@ -8,6 +8,7 @@ comes here as before. Every message before it is delivered first. HTTP/2, and se
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -23,8 +24,10 @@ _FEW_WAITING: Final = 16
 _MOST_WAITING_CHARACTERS: Final = 2**17
 # Twilio's messages have under 1 KiB; what is larger is cut off by Hypercorn at its limit.
 _LARGEST: Final = 2**16
-# Frames in a row before others have their turn: 8 x 0.15 ms of conversion.
+# Frames in a row before others have their turn: 8 x 0.05 ms of conversion.
 _MOST_IN_A_ROW: Final = 8
+# Of one read, given to the taker in the transport's own turn; Twilio sends one at a time.
+_MOST_AT_ONCE: Final = 4
 # Beyond this the peer does not read; the slow way waits for it, and gives up on it.
 _MOST_UNSENT_BYTES: Final = 2**16
 
@@ -41,6 +44,7 @@ class Tap(asyncio.Protocol):
         self._hypercorns: Any = self._transport.get_protocol()
         self._frames = websocket.PlainFrames(masked=True, decode=True, largest=_LARGEST)
         self._waiting: deque[str | bytes | None] = deque()
+        self._take: Callable[[str | bytes], bool] | None = None
         self._receiver: asyncio.Future[bool] | None = None
         self._room: asyncio.Future[None] | None = None
         self._waiting_characters = 0
@@ -90,6 +94,12 @@ class Tap(asyncio.Protocol):
             self._go_on()
         return message
 
+    def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
+        """Give messages to `take` in the turn of the loop in which they come, before tasks have theirs, as long as none waits
+        for `get`. What it answers with False, and what follows that, is `get`'s.
+        """
+        self._take = take
+
     def cut(self) -> None:
         """Whoever waits in `get` is told that there is no more; what comes is still taken, for those who ask again."""
         if self._receiver is not None and not self._receiver.done():
@@ -106,6 +116,7 @@ class Tap(asyncio.Protocol):
     def end(self) -> None:
         """Take nothing more and wait for nothing: whoever waits in `get` gets the end, Hypercorn gets its connection."""
         self._give_back()
+        self._take = None
         self._let_go = True
         self._waiting.clear()
         self._waiting.append(None)
@@ -116,8 +127,13 @@ class Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the plain frames; hand the rest on."""
+        at_once = _MOST_AT_ONCE if self._take is not None and not self._waiting else 0
         for opcode, payload in self._frames.feed(data):
             if opcode <= websocket.BINARY:
+                if at_once and self._take is not None and self._take(payload):
+                    at_once -= 1
+                    continue
+                at_once = 0
                 self._waiting.append(payload)
                 self._waiting_characters += len(payload)
             else:

@@ -58,6 +58,7 @@ class TwilioSocket:
         self.gate = asyncio.Event()  # closed: sends wait, as to a peer that does not read
         self.gate.set()
         self._incoming: asyncio.Queue[str | bytes | Exception] = asyncio.Queue()
+        self._taker: Callable[[str | bytes], bool] | None = None
         self._ends_s = 0.0
         self._marks: dict[str, asyncio.TimerHandle] = {}
 
@@ -74,6 +75,9 @@ class TwilioSocket:
         if self.closed is not None:
             raise StreamClosed
         self._take(message)
+
+    def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
+        self._taker = take
 
     def send_now(self, message: str) -> bool:
         if not self.gate.is_set() or self.closed is not None:
@@ -118,7 +122,8 @@ class TwilioSocket:
     # Twilio's side.
 
     def say(self, message: str | bytes) -> None:
-        self._incoming.put_nowait(message)
+        if self._taker is None or not self._incoming.empty() or not self._taker(message):
+            self._incoming.put_nowait(message)
 
     def stop(self) -> None:
         self.say(STOP)
@@ -152,10 +157,13 @@ class ModelSocket:
         self.pongs: list[asyncio.Future[float]] = []
         self._on_close = on_close
         self._incoming: asyncio.Queue[ModelMessage | Unreadable | BaseException] = asyncio.Queue()
+        self._taker: Callable[[ModelMessage | Unreadable], bool] | None = None
 
     def give(self, *messages: ModelMessage | Unreadable | BaseException) -> None:
         for message in messages:
-            self._incoming.put_nowait(message)
+            direct = self._taker is not None and self._incoming.empty() and not isinstance(message, BaseException)
+            if not direct or not self._taker(message):
+                self._incoming.put_nowait(message)
 
     @property
     def is_open(self) -> bool:
@@ -183,6 +191,9 @@ class ModelSocket:
 
     async def send_audio(self, pcm: bytes) -> None:
         await self._send("audio", pcm)
+
+    def hand_to(self, take: Callable[[ModelMessage | Unreadable], bool]) -> None:
+        self._taker = take
 
     def send_audio_now(self, pcm: bytes) -> bool:
         if not self._goes_on.is_set() or self.fails is not None:

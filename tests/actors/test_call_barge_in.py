@@ -1,48 +1,27 @@
 """Barge-in through a whole call: what is cleared, and that the next turn is complete."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from whole_call import COMPLETE, GENERATED, INTERRUPTED, WholeCall, on_the_line, on_the_phone, spoken, tone
+from whole_call import COMPLETE, GENERATED, INTERRUPTED, on_the_line, on_the_phone, spoken, tone
 
 from callbot.wire.gemini import ModelMessage
 
-
-async def _while_generating(call: WholeCall) -> None:
-    call.link.give(*spoken(6000))
-    await call.quiet(500)
-    await call.hear_caller(500)
-    call.link.give(INTERRUPTED, *spoken(400, hz=900))  # late audio, in the same read
+LATE = spoken(400, hz=900)  # audio of the old turn, in the same read as the interruption
+WHILE_GENERATING = ((), (INTERRUPTED, *LATE))
+IN_ONE_MESSAGE = ((), (ModelMessage(audio=LATE[0].audio, interrupted=True), *LATE[1:]))
+AFTER_GENERATION_COMPLETE = ((GENERATED,), (INTERRUPTED,))
 
 
-async def _in_one_message(call: WholeCall) -> None:
-    call.link.give(*spoken(6000))
-    await call.quiet(500)
-    await call.hear_caller(500)
-    (late, *more) = spoken(400, hz=900)
-    call.link.give(ModelMessage(audio=late.audio, interrupted=True), *more)
-
-
-async def _after_generation_complete(call: WholeCall) -> None:
-    call.link.give(*spoken(6000), GENERATED)
-    await call.quiet(500)
-    await call.hear_caller(500)
-    call.link.give(INTERRUPTED)
-
-
-@pytest.mark.parametrize("barge_in", [_while_generating, _in_one_message, _after_generation_complete])
-async def test_barge_in_clears_first_and_the_next_turn_is_heard_from_its_first_sample(
-    barge_in: Callable[[WholeCall], Any],
+@pytest.mark.parametrize(("said", "interruption"), [WHILE_GENERATING, IN_ONE_MESSAGE, AFTER_GENERATION_COMPLETE])
+async def test_barge_in_clears_at_once_and_the_next_turn_is_heard_from_its_first_sample(
+    said: tuple[ModelMessage, ...], interruption: tuple[ModelMessage, ...]
 ) -> None:
     async with on_the_line() as call:
-        await barge_in(call)
+        call.link.give(*spoken(6000), *said)
+        await call.quiet(500)
+        await call.hear_caller(500)
         before = len(call.twilio.sent)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert [sent.event for sent in call.twilio.sent[before:]] == ["clear"]
+        call.link.give(*interruption)
+        assert [sent.event for sent in call.twilio.sent[before:]] == ["clear"]  # nobody has waited for anything
         call.link.give(COMPLETE, *spoken(1000, hz=600), GENERATED, COMPLETE)
         await call.quiet(2000)
         after = call.twilio.sent[before:]

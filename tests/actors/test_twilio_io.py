@@ -1,6 +1,7 @@
 """TwilioIO against a Twilio in memory: what is read is handed on, what is played is paced, a clear overtakes everything."""
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -62,17 +63,62 @@ class Line:
         return [type(message).__name__ for message in self.told]
 
 
+async def _reading() -> None:
+    for _ in range(3):  # the actor's task, then its pumps'
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def running() -> AsyncIterator[Line]:
     line = Line()
     async with asyncio.TaskGroup() as group:
         group.create_task(line.io.run())
-        await asyncio.sleep(0)
+        await _reading()
         yield line
         line.io.stop()
 
 
 # Reading.
+
+
+async def test_a_message_is_handed_on_in_the_turn_of_the_loop_in_which_it_comes() -> None:
+    async with running() as line:
+        line.socket.say(media(b"\x01" * FRAME))
+        assert line.heard == [CallerAudio(b"\x01" * FRAME, line.began_s)]
+
+
+async def test_what_comes_outside_the_task_is_logged_as_part_of_its_request() -> None:
+    request = contextvars.ContextVar("request", default="")
+    line = Line()
+    seen: list[str] = []
+    line.io._parent = lambda _: seen.append(request.get())
+
+    async def serve() -> None:
+        request.set("the call's")
+        await line.io.run()
+
+    serving = asyncio.ensure_future(serve())
+    await _reading()
+    line.socket.say(STOP)
+    assert (seen, request.get()) == (["the call's"], "")
+    line.io.stop()
+    await serving
+
+
+async def test_a_fault_outside_the_task_ends_the_actor_and_nobody_else() -> None:
+    line = Line()
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    line.io._transcoder = fail
+    serving = asyncio.ensure_future(line.io.run())
+    await _reading()
+    line.socket.say(media(b"\x01" * FRAME))  # raises nothing here
+    line.socket.say(media(b"\x02" * FRAME))
+    with pytest.raises(ExceptionGroup) as ended:
+        await serving
+    assert ended.group_contains(ZeroDivisionError)
 
 
 async def test_the_callers_audio_is_handed_on_with_its_time() -> None:

@@ -62,6 +62,37 @@ async def test_messages_of_every_size_come_in_order_and_pings_are_answered_betwe
     assert len(answered) >= len(messages) - 1  # the last may be under way
 
 
+async def test_messages_are_handed_over_as_they_come_until_one_is_not_taken() -> None:
+    taken: list[bytes] = []
+    go_on, third = asyncio.Event(), asyncio.Event()
+
+    def take(message: bytes) -> bool:
+        if message == b"no":
+            return False
+        taken.append(message)
+        if message == b"three":
+            third.set()
+        return True
+
+    async def handler(peer: ServerConnection) -> None:
+        await peer.send("one")
+        frames = [Frame(Opcode.TEXT, word).serialize(mask=False) for word in (b"two", b"no", b"behind it")]
+        peer.transport.write(b"".join(frames))
+        await go_on.wait()
+        await peer.send("three")
+        await third.wait()
+        peer.transport.write(b"".join(Frame(Opcode.TEXT, b"%d" % n).serialize(mask=False) for n in range(6)))
+        await peer.close(1000, "done")
+
+    async with connected(handler) as connection:
+        connection.taker = take
+        assert [await connection.recv(), await connection.recv()] == ["no", "behind it"]
+        go_on.set()
+        left = [message async for message in connection]
+    assert taken == [b"one", b"two", b"three", b"0", b"1", b"2", b"3"]  # at most four of one read
+    assert left == ["4", "5"]
+
+
 async def test_a_message_in_parts_and_all_that_follow_are_the_librarys() -> None:
     async def handler(peer: ServerConnection) -> None:
         await peer.send("before")

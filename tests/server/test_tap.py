@@ -206,6 +206,77 @@ def test_many_frames_at_once_leave_others_their_turn(run_tapped: Run) -> None:
     run_tapped(scenario())
 
 
+def test_messages_are_handed_over_in_the_transports_turn_until_one_is_not_taken(run_tapped: Run) -> None:
+    async def scenario() -> None:
+        taken: list[str | bytes] = []
+        left: list[str | bytes] = []
+        task_turns = 0
+        turns: list[int] = []
+
+        def take(message: str | bytes) -> bool:
+            if message == "no":
+                return False
+            taken.append(message)
+            turns.append(task_turns)
+            return True
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            stream_socket(peer).hand_to(take)
+            with contextlib.suppress(MediaDisconnected):
+                while True:
+                    left.append(await peer.receive())
+
+        async def until(messages: list[str | bytes], count: int) -> None:
+            nonlocal task_turns
+            while len(messages) < count:
+                await asyncio.sleep(0)
+                task_turns += 1
+
+        async with serving(route) as (opened, _), opened() as peer:
+            await peer.send("one")
+            await until(taken, 1)
+            peer.transport.write(text("two") + text("no") + text("behind it") + text("as well"))
+            await until(left, 3)
+            await peer.send("three")
+            await until(taken, 3)
+            peer.transport.write(b"".join(text(str(number)) for number in range(6)))
+            await until(left, 5)
+        assert taken == ["one", "two", "three", "0", "1", "2", "3"]  # at most four of one read
+        assert left == ["no", "behind it", "as well", "4", "5"]
+        assert len(set(turns[3:])) == 1
+
+    run_tapped(scenario())
+
+
+def test_what_a_limit_forbids_is_not_handed_over_but_refused(run_tapped: Run) -> None:
+    async def scenario() -> None:
+        taken: list[str | bytes] = []
+        reasons: list[str] = []
+
+        async def route(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            socket = QuartStreamSocket(
+                peer, max_message_bytes=1000, max_json_depth=4, max_messages_per_s=1, on_refused=reasons.append
+            )
+            socket.hand_to(lambda message: taken.append(message) is None)
+            with contextlib.suppress(StreamClosed):
+                while True:
+                    await socket.receive()
+
+        for message, code in (("x" * 1001, 1009), ("[" * 5, 1008)):
+            async with serving(route) as (opened, _), opened() as peer:
+                peer.transport.write(text("fine") + text(message))
+                assert await close_of(peer) == code
+        async with serving(route) as (opened, _), opened() as peer:
+            peer.transport.write(text("1") + text("2") + text("3"))  # two at the start, at one a second
+            assert await close_of(peer) == 1008
+        assert taken == ["fine", "fine", "1", "2"]
+        assert reasons == ["oversize", "too_deep", "flood"]
+
+    run_tapped(scenario())
+
+
 def stream_socket(peer: MediaWebsocket, **options: Any) -> QuartStreamSocket:
     return QuartStreamSocket(
         peer, max_message_bytes=65_536, max_json_depth=16, max_messages_per_s=10_000, on_refused=lambda _: None, **options
