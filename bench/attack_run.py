@@ -21,12 +21,13 @@ from typing import Any
 import aiohttp
 from websockets.exceptions import WebSocketException
 
-from bench.attackers import ATTACKS, bomb
+from bench.attackers import ATTACKS, bomb, ordinary_call
 from bench.measure import pin_load, run
 from bench.phone_peer import ACCOUNT, ORIGIN, PhoneCall, sign, stream_token, webhook
 from bench.stranger import Loot, Token
 
-FLOODS = ("flood at 50x", "flood at once")  # each wants a token that is good
+ORDINARY = "ordinary call"
+FLOODS = ("flood at 50x", "flood at once")  # each wants a token that is good, like a call
 WAITERS = {"slow handshake": 16, "slow body": 16, "never start": 16}  # who only hold a place, hold this many
 PATIENCE_S = 30.0  # for an answer of the attackers, who get only what the calls' ends leave of their core
 
@@ -129,14 +130,14 @@ class Gang:
     async def _again_and_again(self, name: str, count: Counter[str]) -> None:
         while True:
             loot = self._loot
-            if name in FLOODS:
+            if name in (*FLOODS, ORDINARY):
                 token = await self.fresh_token()
                 loot = replace(loot, flood_token=token, clump_token=token)
             elif name == "second stream":
                 loot = replace(loot, older_token=next(self._older))
             count[name] += 1
             try:
-                await ATTACKS[name].run(loot)
+                await (ordinary_call(loot) if name == ORDINARY else ATTACKS[name].run(loot))
             except (OSError, EOFError, TimeoutError, WebSocketException):
                 count["turned away"] += 1  # at the door, or while speaking: that is what they are there for
             await asyncio.sleep(self._pause_s)

@@ -125,6 +125,16 @@ async def flood_at_once(loot: Loot) -> None:
         await _flood(socket, start_message(loot, loot.clump_token), pause_s=0.0)
 
 
+async def ordinary_call(loot: Loot) -> None:
+    """No attack: a caller who hangs up at once. What a flood is held against."""
+    async with stream_socket(loot) as socket:
+        with contextlib.suppress(ConnectionClosed):
+            await socket.send(start_message(loot, loot.flood_token))
+            for number in range(1, 6):
+                await socket.send(FRAME.format(number, 20 * number))
+                await asyncio.sleep(0.02)
+
+
 async def oversize(loot: Loot) -> None:
     """A message over 64 KiB."""
     async with stream_socket(loot) as socket:

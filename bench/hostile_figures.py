@@ -2,19 +2,26 @@
 
 The noise is quiet against quiet, with the same count: as many quiet windows as there were attacked ones are drawn, and as many
 others, again and again, and their medians compared. An attacked median further above the quiet one than all but 0.5 % of these
-is no noise.
+is no noise, unless it is less than the measuring end itself is late by: that cannot be told from its own clock.
+
+A flood comes in a stream that was admitted, so a call is set up for it like for any other. What that costs is a newcomer's and
+no attack's: floods are held against windows with as many ordinary calls that hang up at once. And all attacks at once, a
+hundred and more a second on one core, are work that nobody can hide: there the limit is a frame.
 """
 
 import math
 import random
 import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 
 from bench.track import Track
 
 DRAWS = 4000
 BEYOND = 0.005  # of the draws, on either side
-TELLING = 1.0  # noise of as much as the median itself would excuse anything
+TELLING_MS = 5.0  # a quarter of a frame; more noise than that would excuse what can be heard
+QUIET_STOLEN_PERCENT = 1.0  # of a window's time; with more given to others, its delays tell of those
+FEWEST = 2  # windows of an attack that have a median
 DELAYS = ("down", "up", "worst call")
 
 
@@ -27,9 +34,9 @@ class Window:
     to_s: float
     core_percent: float
     clock_ms: float  # how late the measuring end itself was
-    stolen_percent: float = 0.0  # of the machine's time: what the hypervisor gave to others
     p99_ms: dict[str, float] = field(default_factory=dict)
     counted: int = 0
+    stolen_percent: float = 0.0  # of the machine's time: what the hypervisor gave to others
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +44,20 @@ class Verdict:
     """One figure of one attack beside the quiet windows."""
 
     figure: str
-    quiet_ms: float
-    noise_ms: tuple[float, float]  # where the median of as many quiet windows may lie
+    quiet_ms: float  # of the windows that it is held against
+    noise_ms: tuple[float, float]  # where the median of as many of those may lie
     attacked_ms: float
+    allowed_ms: float = 0.0  # over the noise
 
     @property
     def within_noise(self) -> bool:
         """Whether the attacked median could be one of quiet windows; being quicker is no harm."""
-        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1]
+        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1] + self.allowed_ms
 
     @property
     def telling(self) -> bool:
         """Whether the quiet windows are alike enough for "within noise" to mean something."""
-        return self.noise_ms[1] - self.quiet_ms <= TELLING * self.quiet_ms
+        return self.noise_ms[1] - self.quiet_ms <= TELLING_MS
 
 
 def p99(values: list[float]) -> float:
@@ -83,18 +91,32 @@ def noise(quiet_ms: list[float], count: int) -> tuple[float, float]:
     return apart[beyond], apart[-1 - beyond]
 
 
-def judge(windows: list[Window], attack: str) -> list[Verdict]:
-    """Each figure of one attack against all quiet windows of the run."""
+def judge(windows: list[Window], attack: str, *, beside: str = "", allowed_ms: float = 0.0) -> list[Verdict]:
+    """Each figure of one attack against all quiet windows of the run, or against those of the newcomers `beside` it."""
     quiet = [window for window in windows if not window.attack]
     attacked = [window for window in windows if window.attack == attack]
+    newcomers = [window for window in windows if beside and window.attack == beside]
+    resolution_ms = statistics.median(window.clock_ms for window in quiet)
     verdicts = []
     for figure in DELAYS:
         of_quiet = [window.p99_ms[figure] for window in quiet]
         median = statistics.median(of_quiet)
         low, high = noise(of_quiet, len(attacked))
+        if newcomers:
+            median = max(median, statistics.median(window.p99_ms[figure] for window in newcomers))
         of_attacked = statistics.median(window.p99_ms[figure] for window in attacked)
-        verdicts.append(Verdict(figure, median, (median + low, median + high), of_attacked))
+        limits = (median + low, median + max(high, resolution_ms))
+        verdicts.append(Verdict(figure, median, limits, of_attacked, allowed_ms))
     return verdicts
+
+
+def undisturbed(windows: list[Window], attacks: list[str]) -> list[Window] | None:
+    """The windows whose time was the machine's own; None when they are too few to judge each of the attacks by."""
+    left = [window for window in windows if window.stolen_percent <= QUIET_STOLEN_PERCENT]
+    count = Counter(window.attack for window in left)
+    most = max(count[attack] for attack in attacks)
+    enough = all(count[attack] >= FEWEST for attack in attacks) and count[""] >= 2 * most
+    return left if enough else None
 
 
 def turns(attacks: list[str], rounds: int) -> list[str]:

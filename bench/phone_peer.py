@@ -41,6 +41,7 @@ class PhoneCall:
     bytes_heard: int = 0
     started_s: float = 0.0
     first_audio_s: float = 0.0
+    playing_until_s: float = 0.0  # by then what has arrived has been heard
     clear_s: list[float] = field(default_factory=list)
     refused: str = ""
     broke: str = ""
@@ -155,7 +156,6 @@ async def _speak(call: PhoneCall, socket: ClientConnection, stream_sid: str) -> 
 
 async def _listen(call: PhoneCall, socket: ClientConnection, stream_sid: str) -> None:
     finder = BurstFinder(gap_samples=8_000 // 5)
-    playing_until_s = 0.0
     loop = asyncio.get_running_loop()
     sequence = 100_000
     async for message in socket:
@@ -167,7 +167,7 @@ async def _listen(call: PhoneCall, socket: ClientConnection, stream_sid: str) ->
                 call.first_audio_s = now_s
             call.bytes_heard += len(mulaw)
             call.arrived.note(now_s, len(mulaw))
-            playing_until_s = max(playing_until_s, now_s) + len(mulaw) / 8000
+            call.playing_until_s = max(call.playing_until_s, now_s) + len(mulaw) / 8000
             if finder.found(np.frombuffer(audioop.ulaw2lin(mulaw, 2), "<i2")):
                 call.heard_s.append(now_s)
         elif event["event"] == "mark":
@@ -175,10 +175,10 @@ async def _listen(call: PhoneCall, socket: ClientConnection, stream_sid: str) ->
             echo = json.dumps(
                 {"event": "mark", "sequenceNumber": str(sequence), "streamSid": stream_sid, "mark": event["mark"]}
             )
-            loop.call_later(max(0.0, playing_until_s - now_s), _send_soon, socket, echo)
+            loop.call_later(max(0.0, call.playing_until_s - now_s), _send_soon, socket, echo)
         elif event["event"] == "clear":
             call.clear_s.append(now_s)
-            playing_until_s = now_s
+            call.playing_until_s = now_s
 
 
 _echoes: set[asyncio.Task[None]] = set()

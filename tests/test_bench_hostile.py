@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.attack_run import Attackers, AttackersFailed
-from bench.hostile_figures import DELAYS, Window, fill, judge, noise, p99, turns
+from bench.hostile_figures import DELAYS, Window, fill, judge, noise, p99, turns, undisturbed
 from bench.track import Arrivals, Track
 
 
@@ -90,6 +90,38 @@ def test_windows_that_vary_by_more_than_their_median_tell_nothing(apart_ms: floa
     for quiet in [window for window in windows if not window.attack][::2]:
         quiet.p99_ms = dict.fromkeys(DELAYS, 2.0 + apart_ms)
     assert [verdict.telling for verdict in judge(windows, "b")] == [telling] * len(DELAYS)
+
+
+def test_a_shift_that_the_measuring_end_could_have_made_itself_is_no_verdict() -> None:
+    windows = evening(0.5)
+    for window in windows:
+        window.clock_ms = 1.0
+    assert all(verdict.within_noise for verdict in judge(windows, "b"))
+    for window in windows:
+        window.clock_ms = 0.2
+    assert not any(verdict.within_noise for verdict in judge(windows, "b"))
+
+
+def test_a_flood_is_held_against_as_many_newcomers() -> None:
+    windows = evening(0.5)
+    assert not any(verdict.within_noise for verdict in judge(windows, "b"))
+    assert all(verdict.within_noise for verdict in judge(windows, "b", beside="a"))
+    assert all(verdict.within_noise for verdict in judge(windows, "b", allowed_ms=1.0))
+    assert not any(verdict.within_noise for verdict in judge(windows, "b", allowed_ms=0.1))
+
+
+def test_windows_whose_time_went_to_others_are_not_judged() -> None:
+    windows = evening(0.0)
+    assert undisturbed(windows, ["a", "b"]) == windows
+    (first, *others) = [window for window in windows if window.attack == "a"]
+    first.stolen_percent = 1.5
+    left = undisturbed(windows, ["a", "b"])
+    assert left is not None
+    assert first not in left
+    assert len(left) == len(windows) - 1
+    others[0].stolen_percent = 1.5
+    assert undisturbed(windows, ["a", "b"]) is None
+    assert undisturbed(windows, ["b"]) is not None
 
 
 def test_noise_is_quiet_against_as_many_quiet() -> None:
