@@ -1,15 +1,11 @@
 """Whole frames, whatever the pieces."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callbot.audio import FRAME_BYTES, SILENT_FRAME, FrameAssembler
 
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
-
-@STEADY
 @given(pieces=st.lists(st.binary(max_size=700), max_size=20))
 def test_any_pieces_come_out_as_whole_frames_in_order_and_padded_with_silence(pieces: list[bytes]) -> None:
     assembler = FrameAssembler()

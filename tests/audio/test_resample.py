@@ -4,7 +4,7 @@ import audioop
 import numpy as np
 import pytest
 import samplerate
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tone_analysis import (
     Signal,
@@ -24,10 +24,6 @@ from tone_analysis import (
 
 from callbot.audio import FRAME_BYTES, CallerUpsampler, Converter, ModelDownsampler
 from callbot.audio.resample import MODEL_INPUT_RATE_HZ, MODEL_OUTPUT_RATE_HZ
-
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-
 
 PHONE_HZ = 8000
 TELEPHONE_BAND_HZ = (300, 500, 1000, 2000, 3000, 3200, 3400)
@@ -92,7 +88,7 @@ class TestCallerUpsampler:
         assert upsampler.push(b"") == b""
         assert upsampler.push(frame) == undisturbed.push(frame)
 
-    @settings(STEADY, max_examples=25)
+    @settings(max_examples=25)
     @given(sizes=any_cut, converter=st.sampled_from(Converter))
     def test_any_cut_of_the_stream_gives_the_same_bytes(self, sizes: list[int], converter: Converter) -> None:
         stream = noise_mulaw(6000)
@@ -170,7 +166,7 @@ class TestModelDownsampler:
         turn = b"".join(map(downsampler.push, cut(pcm, [2, 2401, 7680, 9599, 1, 15360]))) + downsampler.flush()
         assert turn == one_shot(pcm, rate_hz, converter)
 
-    @settings(STEADY, max_examples=25)
+    @settings(max_examples=25)
     @given(sizes=any_cut, converter=st.sampled_from(Converter))
     def test_any_cut_of_a_turn_odd_bytes_included_gives_the_same_bytes(self, sizes: list[int], converter: Converter) -> None:
         pcm = noise_pcm(6001)
@@ -183,7 +179,7 @@ class TestModelDownsampler:
         turn = b"".join(map(downsampler.push, cut(pcm, [1]))) + downsampler.flush()
         assert turn == one_shot(pcm, MODEL_OUTPUT_RATE_HZ, Converter.SINC_MEDIUM)
 
-    @settings(STEADY, max_examples=60)
+    @settings(max_examples=60)
     @given(
         samples=st.integers(0, 3000),
         rate_hz=st.sampled_from([8000, 16_000, 24_000, 48_000]),

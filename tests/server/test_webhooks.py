@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import pytest
 import structlog
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from phone_line import (
     ACCOUNT,
@@ -318,7 +318,7 @@ async def ask(target: str, body: bytes, signature: str, content_type: str = FORM
         return answer.status_code, await answer.get_data(as_text=False)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(
     fields=st.dictionaries(st.one_of(names, texts), odd_values, max_size=12),
     target=st.sampled_from(["/twiml", NEXT, "/twilio/status"]),
@@ -335,7 +335,7 @@ def test_any_signed_form_of_a_call_is_answered_with_well_formed_xml(fields: dict
         assert not re.search(rb"[\x00-\x08]", document)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(
     body=st.binary(max_size=300),
     signature=st.one_of(st.just("A" * 27 + "="), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)),

@@ -5,14 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbot.wire.gemini import AudioPart, ModelMessage, ResumptionUpdate, ToolCall, Transcription, Unreadable, decode
-
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-
 
 PCM = bytes(range(256))
 VOICE = base64.b64encode(PCM).decode()
@@ -84,7 +80,6 @@ def replaced(path: tuple[str | int, ...], value: object) -> Any:
 
 
 class TestAudio:
-    @STEADY
     @given(st.lists(st.binary(min_size=1, max_size=300), max_size=4))
     def test_any_audio_survives_in_order_on_the_fast_and_on_the_tolerant_path(self, chunks: list[bytes]) -> None:
         blobs = [blob(base64.b64encode(chunk).decode()) for chunk in chunks]
@@ -276,17 +271,17 @@ class TestUnreadable:
     def test_each_fault_has_its_name(self, frame: str | bytes, fault: str) -> None:
         assert decode(frame) == Unreadable(fault)
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(st.text() | st.binary())
     def test_no_text_and_no_bytes_make_it_raise(self, anything: str | bytes) -> None:
         assert isinstance(decode(anything), Unreadable | ModelMessage)  # a small JSON object may turn up
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(st.dictionaries(st.sampled_from(list(FULL_MESSAGE)) | st.text(), any_json))
     def test_no_json_makes_it_raise(self, tree: dict[str, Any]) -> None:
         decode(json.dumps(tree))
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(st.sampled_from(paths_of(FULL_MESSAGE)), any_json)
     def test_no_value_anywhere_makes_it_raise(self, path: tuple[str | int, ...], value: object) -> None:
         decode(json.dumps(replaced(path, value)))

@@ -4,16 +4,12 @@ import base64
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callbot.wire.gemini import audio_message, text_message, tool_response_message
 
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
-
-@STEADY
 @given(st.binary(min_size=1, max_size=400).map(lambda half: half * 2))
 def test_any_audio_can_be_read_back_from_its_message(pcm: bytes) -> None:
     audio = json.loads(audio_message(pcm))["realtime_input"]["audio"]

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twilio_recordings import (
     ACCOUNT_SID,
@@ -23,10 +23,6 @@ from twilio_recordings import (
 
 from callbot.wire import twilio
 from callbot.wire.twilio import Connected, Dtmf, Mark, Media, MediaFormat, Start, Stop, Unreadable, decode
-
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -96,7 +92,6 @@ class TestMedia:
     def test_an_empty_payload_is_audio_of_no_length(self) -> None:
         assert decode(message("media", payload="")) == Media(b"")
 
-    @STEADY
     @given(st.binary(max_size=500))
     def test_any_payload_survives_the_way_there(self, payload: bytes) -> None:
         encoded = base64.b64encode(payload).decode()
@@ -234,17 +229,17 @@ class TestUnreadable:
         padding = 65_536 - len(message("media", payload=""))
         assert decode(message("media", payload="A" * (padding // 4 * 4))) == Media(bytes(padding // 4 * 3))
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(st.text() | st.binary())
     def test_no_text_and_no_bytes_make_it_raise(self, anything: str | bytes) -> None:
         assert isinstance(decode(anything), Unreadable)
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(any_json)
     def test_no_json_makes_it_raise(self, tree: object) -> None:
         decode(json.dumps(tree))
 
-    @settings(STEADY, max_examples=120)
+    @settings(max_examples=120)
     @given(
         st.sampled_from(EVENTS),
         st.dictionaries(

@@ -4,7 +4,7 @@ import base64
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twilio_recordings import FRAME, STREAM_SID
 
@@ -19,9 +19,6 @@ from callbot.wire.twilio import (
     media_message,
     parse_mark,
 )
-
-# The same examples on every run, and no limit of time: a slow machine is no fault.
-STEADY = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_media_has_exactly_twilios_keys() -> None:
@@ -50,7 +47,6 @@ def test_an_encoder_makes_the_same_messages_again_and_again() -> None:
         assert encoder.clear() == clear_message(STREAM_SID)
 
 
-@STEADY
 @given(payload=st.binary(min_size=1, max_size=2000), name=st.text(st.characters(codec="utf-8"), min_size=1, max_size=50))
 def test_what_is_sent_can_be_read_back(payload: bytes, name: str) -> None:
     encoder = TwilioEncoder(STREAM_SID)
@@ -58,7 +54,6 @@ def test_what_is_sent_can_be_read_back(payload: bytes, name: str) -> None:
     assert decode(encoder.mark(name)) == Mark(name)
 
 
-@STEADY
 @given(stream_sid=st.text(st.characters(codec="utf-8"), min_size=1))
 def test_no_stream_sid_can_break_out_of_its_string(stream_sid: str) -> None:
     encoder = TwilioEncoder(stream_sid)
@@ -75,7 +70,6 @@ def test_what_twilio_would_refuse_is_refused_here() -> None:
         mark_message(STREAM_SID, "")
 
 
-@STEADY
 @given(turn=st.integers(0, 999_999_999), index=st.integers(0, 999_999_999))
 def test_a_mark_name_gives_back_its_turn_and_index(turn: int, index: int) -> None:
     assert parse_mark(mark_name(turn, index)) == (turn, index)
@@ -94,7 +88,6 @@ def test_any_other_name_is_not_one_of_ours(name: str) -> None:
     assert parse_mark(name) is None
 
 
-@STEADY
 @given(name=st.text())
 def test_no_name_makes_parsing_raise(name: str) -> None:
     parse_mark(name)
