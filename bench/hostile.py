@@ -15,9 +15,7 @@ shown ("clock"). When an attack is within noise is told in `hostile_figures`.
 import argparse
 import asyncio
 import contextlib
-import itertools
 import json
-import math
 import os
 import statistics
 import sys
@@ -63,6 +61,7 @@ LIMITS = {
     "CALLBOT_REQUEST_TIMEOUT_S": "1",
     "CALLBOT_MAX_UNAUTHENTICATED_SOCKETS": "64",
     "CALLBOT_CALLER_SILENCE_S": "0",  # bursts of noise are no speech
+    "CALLBOT_MAX_SESSION_S": "0",  # the model's end talks in the sessions that the calls began with
     "CALLBOT_COMFORT_AFTER_S": "60",  # what the phone hears is what its model has said
     "CALLBOT_TOKEN_TTL_S": "600",  # what was stolen stays good for the whole run
     "CALLBOT_STREAM_ATTEMPTS": "10",
@@ -120,25 +119,27 @@ async def measure(order: list[str], calls: int, window_s: float, pause_s: float,
 async def _go_through(
     order: list[str], evening: Evening, under_test: Server, them: Attackers, window_s: float, patience_s: float
 ) -> None:
-    """One window after the other. A disturbed one is taken again at the end, when the disturbance may be over."""
-    waiting = deque(order)
-    until_s = math.inf  # once through all of them
-    for number in itertools.count():
-        if not waiting:
-            break
-        if number == len(order):
-            until_s = time.perf_counter() + patience_s
-        attack = waiting.popleft()
-        _show_progress(len(order) - len(waiting) - 1, len(order), attack)
+    """One window after the other; then, while the patience lasts, the disturbed ones again: the disturbance may be over."""
+
+    async def take(attack: str) -> Window:
         await _line_up(evening)
         window = await _window(attack, under_test, window_s, them, evening.came)
         evening.rss_mb.append(rss(under_test.pid) / 2**20)
         await asyncio.sleep(SETTLE_S if attack else 0.0)
-        if window.stolen_percent > QUIET_STOLEN_PERCENT and time.perf_counter() < until_s:
-            waiting.append(attack)
-            evening.again += 1
-        else:
-            evening.windows.append(window)
+        return window
+
+    disturbed: deque[Window] = deque()
+    for number, attack in enumerate(order):
+        _show_progress(number, len(order), attack)
+        window = await take(attack)
+        (evening.windows if window.stolen_percent <= QUIET_STOLEN_PERCENT else disturbed).append(window)
+    until_s = time.perf_counter() + patience_s
+    while disturbed and time.perf_counter() < until_s:
+        _show_progress(len(order) - len(disturbed), len(order), disturbed[0].attack)
+        window = await take(disturbed.popleft().attack)
+        evening.again += 1
+        (evening.windows if window.stolen_percent <= QUIET_STOLEN_PERCENT else disturbed).append(window)
+    evening.windows += disturbed
 
 
 async def _its_session(phone: PhoneCall, under_test: Server) -> ModelCall:

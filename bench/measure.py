@@ -19,6 +19,7 @@ import aiohttp
 import numpy as np
 import uvloop
 
+from bench.lag import Lag
 from bench.model_peer import ModelPeer
 from bench.phone_peer import ORIGIN, TOKEN, PhoneCall, place_call
 from bench.sound import caller_voice, likeness
@@ -73,6 +74,8 @@ class Result:
     broken: int
     load_percent: float
     stolen_percent: float  # of the machine's time: what the hypervisor gave to others
+    lag_mean_ms: float  # how late the server's event loop was, by its own metric; 0 where it has none
+    lag_p99_under_ms: float  # and the bound of the metric's bucket that holds 99 % of it
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -212,12 +215,14 @@ async def measure(
                 group.create_task(place_call(phone, under_test.port, under_test.http))
                 await asyncio.sleep(0.02 + 0.02 / max(1, calls))  # callers do not speak in step
             await asyncio.sleep(warm_s)
+            lag_from = await Lag.so_far(under_test.http, under_test.port)
             stolen_from_s = stolen_s()
             from_s, cpu_from_s, load_from = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
             await asyncio.sleep(window_s)
             to_s, cpu_to_s, load_to = time.perf_counter(), cpu_s(under_test.pid), resource.getrusage(resource.RUSAGE_SELF)
             stolen = (stolen_s() - stolen_from_s) / (to_s - from_s) / (os.cpu_count() or 1)
             memory = rss(under_test.pid) - under_test.idle_rss
+            lag_to = await Lag.so_far(under_test.http, under_test.port)
             for phone in phones:
                 phone.stop.set()
         # Of webhooks that are answered in the same moment some find all lines taken when their stream comes: refused there.
@@ -226,6 +231,7 @@ async def measure(
         core = 100 * (cpu_to_s - cpu_from_s) / (to_s - from_s)
         load_s = load_to.ru_utime + load_to.ru_stime - load_from.ru_utime - load_from.ru_stime
         pairs = _pairs(live, under_test.model)
+        lag_mean_ms, lag_p99_under_ms = lag_to.since(lag_from)
         return Result(
             system=name,
             calls=len(live),
@@ -243,6 +249,8 @@ async def measure(
             broken=sum(1 for phone in live if phone.broke),
             load_percent=round(100 * load_s / (to_s - from_s), 1),
             stolen_percent=round(100 * stolen, 2),
+            lag_mean_ms=lag_mean_ms,
+            lag_p99_under_ms=lag_p99_under_ms,
             extra={"broke": sorted({phone.broke for phone in live if phone.broke})[:3]},
         )
 

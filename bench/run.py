@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, nargs="*", default=[1, 8, 20, 30])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=5.0, help="seconds that each measurement counts")
-    parser.add_argument("--capacity", type=int, nargs="*", default=[30, 45, 60], help="numbers of calls to try")
+    parser.add_argument("--capacity", type=int, nargs="*", default=[25, 45, 60], help="numbers of calls to try")
     parser.add_argument("--patience", type=float, default=370.0, help="seconds for rounds, with what is taken again")
     parser.add_argument("--quick", action="store_true", help="one round, two sizes, no capacity search")
     chosen = parser.parse_args()
@@ -131,6 +131,8 @@ def _size(runs: list[Result], calls: int) -> dict[str, Any]:
             "down_lost": sum(result.down_lost for result in mine),
             "broken": sum(result.broken for result in mine),
             "stolen_percent": max(result.stolen_percent for result in mine),
+            "lag_mean_ms": statistics.median(result.lag_mean_ms for result in mine),
+            "lag_p99_under_ms": statistics.median(result.lag_p99_under_ms for result in mine),
         }
         pairs = zip(of_system["callbot"], mine, strict=True)
         ratios = [ours.cpu_percent / other.cpu_percent for ours, other in pairs if other.cpu_percent]
@@ -213,6 +215,7 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
     for system in ("bare", "callbot"):
         lost = [(size[system]["up_lost"], size[system]["down_lost"]) for size in report["sizes"].values()]
         print(f"lost, {system}: {sum(up for up, _ in lost)} frames up, {sum(down for _, down in lost)} chunks down")
+    print("callbot's event loop was late by, mean (p99 under) ms, at so many calls: " + ", ".join(_lags(report)))
     print(f"\nbarge-in, `interrupted` to `clear`: {_line(report['barge_in'])}")
     for system, quantiles in report["turn_audio"].items():
         print(f"a turn's first audio, {system + ':':<13} {_line(quantiles)}")
@@ -236,6 +239,11 @@ def _tell(report: dict[str, Any], previous: dict[str, Any] | None, out: Path) ->
                 before, now = (side["bare"].get("callbot_cpu_ratio", 0.0) for side in (earlier, size))
                 print(f"against the run before, {calls} calls: CPU ratio {before:.2f} -> {now:.2f}")
     print(f"\ntook {report['took_s']} s; wrote {out / 'bench.json'} and {out / 'bench.svg'}")
+
+
+def _lags(report: dict[str, Any]) -> list[str]:
+    sides = {calls: size["callbot"] for calls, size in report["sizes"].items()}
+    return [f"{calls}: {side['lag_mean_ms']:.1f} ({side['lag_p99_under_ms']:.0f})" for calls, side in sides.items()]
 
 
 def _delay(side: dict[str, Any], way: str) -> str:

@@ -2,8 +2,9 @@
 
 Between two fixed rates a sinc converter does the same to every block of samples: it is a polyphase filter, a linear map of
 the last few milliseconds of input to the next block of output. libsamplerate works it out sample by sample, with the
-coefficients interpolated anew each time: 116 us for a frame up and 160 down where the product below takes 14 and 15, with the
-interpreter locked either way. So the map is asked of libsamplerate, once a process, by the impulses of one block, and kept.
+coefficients interpolated anew each time, in 0.7 and 1.0 million instructions a frame; the product below, with all else on the
+way from wire to wire, takes 0.14 and 0.17 (`make instructions`). So the map is asked of libsamplerate, once a process, by the
+impulses of one block, and kept.
 
 The arithmetic is exact, so a stream gives the same bytes however it is cut, on every machine and with every BLAS: samples are
 integers of 16 bits, coefficients are held in steps of 2**-30, no sum of them exceeds 4, and 48 bits fit a double's 53.
