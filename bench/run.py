@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--calls", type=int, nargs="*", default=[1, 8, 20, 30])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--window", type=float, default=5.0, help="seconds that each measurement counts")
-    parser.add_argument("--capacity", type=int, nargs="*", default=[25, 45, 60], help="numbers of calls to try")
+    parser.add_argument("--capacity", type=int, nargs="*", default=[25, 40, 55], help="numbers of calls to try")
     parser.add_argument("--patience", type=float, default=370.0, help="seconds for rounds, with what is taken again")
     parser.add_argument("--quick", action="store_true", help="one round, two sizes, no capacity search")
     chosen = parser.parse_args()

@@ -1,6 +1,7 @@
 """GeminiSession: one model session, from dialling to its end. The next session is the next actor.
 
-Three things wait here: the opening, the receiver and the sender. While the sender has nothing to do, audio passes the lane
+Three things wait here: the opening, the receiver and the sender. Messages are handed over in the transport's own turn where the
+link can (`hand_to`); the receiver gets only what is left. While the sender has nothing to do, audio passes the lane
 and is written at once; else the sender takes all of it that waits, in larger messages. When the session ends, in whatever
 way, its socket is gone before `SessionLost` is told: a resume is refused while an older socket is open.
 """

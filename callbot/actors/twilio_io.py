@@ -1,6 +1,7 @@
 """TwilioIO: one Media Streams socket. Two pumps: one that reads and hands on, one that plays.
 
-The reader does nothing but decode and hand on, and goes on until the peer is gone, in Draining too. The player keeps
+The reader does nothing but decode and hand on, and goes on until the peer is gone, in Draining too; where the socket can hand
+messages over in the transport's own turn (`hand_to`) the reader gets only what is left. The player keeps
 Twilio at most the set lead ahead of what the caller hears; a `clear` overtakes everything.
 """
 
