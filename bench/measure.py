@@ -92,10 +92,15 @@ class Server:
     output: Path
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children, who are its workers."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
 def cpu_s(pid: int) -> float:
-    """User and system seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """User and system seconds of a process and its workers so far."""
+    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid)]
+    return sum(int(of_one[11]) + int(of_one[12]) for of_one in fields) / TICKS
 
 
 def stolen_s() -> float:
@@ -104,8 +109,8 @@ def stolen_s() -> float:
 
 
 def rss(pid: int) -> int:
-    """Resident bytes of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    """Resident bytes of a process and its workers."""
+    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid)) * PAGE
 
 
 def free_port() -> int:
