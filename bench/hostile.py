@@ -257,7 +257,7 @@ def report(evening: Evening, attacks: list[str]) -> int:
     moved = not all(verdict.within_noise for verdict in verdicts)
     telling = judged is not None and all(verdict.telling for verdict in verdicts)
     if not telling:
-        print("UNDECIDED: another load is on this machine, and hardly a window was without it.")
+        print("UNDECIDED: another load is on this machine; the quiet windows vary too much, or too few were without it.")
     else:
         print("MORE THAN NOISE" if moved else "within noise")
     if not _report_server(evening) or (telling and moved):

@@ -19,10 +19,11 @@ from bench.track import Track
 
 DRAWS = 4000
 BEYOND = 0.005  # of the draws, on either side
-TELLING_MS = 5.0  # a quarter of a frame; more noise than that would excuse what can be heard
 QUIET_STOLEN_PERCENT = 1.0  # of a window's time; with more given to others, its delays tell of those
 FEWEST = 2  # windows of an attack that have a median
 DELAYS = ("down", "up", "worst call")
+# A quarter of a frame; more noise than that would excuse what can be heard. Of a single call two frames a window decide.
+TELLING_MS = {"down": 5.0, "up": 5.0, "worst call": 10.0}
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class Verdict:
     @property
     def telling(self) -> bool:
         """Whether the quiet windows are alike enough for "within noise" to mean something."""
-        return self.noise_ms[1] - self.quiet_ms <= TELLING_MS
+        return self.noise_ms[1] - self.quiet_ms <= TELLING_MS[self.figure]
 
 
 def p99(values: list[float]) -> float:
