@@ -35,7 +35,6 @@ from bench.phone_peer import PhoneCall, place_call
 from bench.track import Track
 
 ALL = "all at once"
-FRAME_MS = 20.0
 ALONE = (
     ORDINARY,
     "slow handshake",
@@ -245,8 +244,7 @@ def report(evening: Evening, attacks: list[str]) -> int:
         attacked = [window for window in windows if window.attack == attack]
         came = sum(count for name, count in evening.came[attack].items() if name in (*ATTACKS, ORDINARY))
         row = _row(attack, attacked, str(came))
-        beside, allowed_ms = ORDINARY if attack in FLOODS else "", FRAME_MS if attack == ALL else 0.0
-        for verdict in judge(windows, attack, beside=beside, allowed_ms=allowed_ms):
+        for verdict in judge(windows, attack, beside=ORDINARY if attack in FLOODS else ""):
             if attack == ORDINARY:
                 row += f"{verdict.attacked_ms:9.2f}{'':17}"
                 continue

@@ -5,8 +5,7 @@ others, again and again, and their medians compared. An attacked median further 
 is no noise, unless it is less than the measuring end itself is late by: that cannot be told from its own clock.
 
 A flood comes in a stream that was admitted, so a call is set up for it like for any other. What that costs is a newcomer's and
-no attack's: floods are held against windows with as many ordinary calls that hang up at once. And all attacks at once, a
-hundred and more a second on one core, are work that nobody can hide: there the limit is a frame.
+no attack's: floods are held against windows with as many ordinary calls that hang up at once.
 """
 
 import math
@@ -22,8 +21,7 @@ BEYOND = 0.005  # of the draws, on either side
 QUIET_STOLEN_PERCENT = 1.0  # of a window's time; with more given to others, its delays tell of those
 FEWEST = 2  # windows of an attack that have a median
 DELAYS = ("down", "up", "worst call")
-# A quarter of a frame; more noise than that would excuse what can be heard. Of a single call two frames a window decide.
-TELLING_MS = {"down": 5.0, "up": 5.0, "worst call": 10.0}
+TELLING = 1.0  # noise of as much as the median itself would excuse anything
 
 
 @dataclass(slots=True)
@@ -48,17 +46,16 @@ class Verdict:
     quiet_ms: float  # of the windows that it is held against
     noise_ms: tuple[float, float]  # where the median of as many of those may lie
     attacked_ms: float
-    allowed_ms: float = 0.0  # over the noise
 
     @property
     def within_noise(self) -> bool:
         """Whether the attacked median could be one of quiet windows; being quicker is no harm."""
-        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1] + self.allowed_ms
+        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1]
 
     @property
     def telling(self) -> bool:
         """Whether the quiet windows are alike enough for "within noise" to mean something."""
-        return self.noise_ms[1] - self.quiet_ms <= TELLING_MS[self.figure]
+        return self.noise_ms[1] - self.quiet_ms <= TELLING * self.quiet_ms
 
 
 def p99(values: list[float]) -> float:
@@ -92,7 +89,7 @@ def noise(quiet_ms: list[float], count: int) -> tuple[float, float]:
     return apart[beyond], apart[-1 - beyond]
 
 
-def judge(windows: list[Window], attack: str, *, beside: str = "", allowed_ms: float = 0.0) -> list[Verdict]:
+def judge(windows: list[Window], attack: str, *, beside: str = "") -> list[Verdict]:
     """Each figure of one attack against all quiet windows of the run, or against those of the newcomers `beside` it."""
     quiet = [window for window in windows if not window.attack]
     attacked = [window for window in windows if window.attack == attack]
@@ -107,7 +104,7 @@ def judge(windows: list[Window], attack: str, *, beside: str = "", allowed_ms: f
             median = max(median, statistics.median(window.p99_ms[figure] for window in newcomers))
         of_attacked = statistics.median(window.p99_ms[figure] for window in attacked)
         limits = (median + low, median + max(high, resolution_ms))
-        verdicts.append(Verdict(figure, median, limits, of_attacked, allowed_ms))
+        verdicts.append(Verdict(figure, median, limits, of_attacked))
     return verdicts
 
 
