@@ -268,7 +268,7 @@ ATTACKS = {
     "flood at once": Attack(flood_at_once, "stream.refused", "flood"),
     "oversize": Attack(oversize, "stream.refused", "oversize"),
     "huge": Attack(huge, "stream.refused", "oversize"),
-    "compressed": Attack(compressed, "stream.closed", "before_start"),
+    "compressed": Attack(compressed, "stream.refused", "bad_frame"),
     "binary": Attack(binary, "stream.refused", "binary"),
     "deep JSON": Attack(deep_json, "stream.refused", "too_deep"),
     "rubbish": Attack(rubbish, "stream.refused", "unreadable"),

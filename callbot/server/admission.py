@@ -7,8 +7,8 @@ missing token is never made up for by "the most recent call", which would join s
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
-from callbot.actors.ports import StreamSocket
 from callbot.messages import Ending, StreamStarted
 from callbot.server.callers import clean_text
 from callbot.server.services import ServerServices
@@ -43,6 +43,14 @@ class StreamRefused(Exception):
         self.context = context
 
 
+class MessageSource(Protocol):
+    """An accepted WebSocket, as far as it must show something."""
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises `StreamClosed` after the last one."""
+        ...
+
+
 def check_handshake(
     services: ServerServices, headers: list[tuple[bytes, bytes]], path: str, query: str
 ) -> HandshakeRefused | None:
@@ -59,7 +67,7 @@ def check_handshake(
     return None
 
 
-async def admit(services: ServerServices, socket: StreamSocket) -> StreamStarted:
+async def admit(services: ServerServices, socket: MessageSource) -> StreamStarted:
     """The stream that the socket has proved to be; raises `StreamRefused`, or `StreamClosed` when the peer has gone."""
     try:
         async with asyncio.timeout(services.settings.start_timeout_s):
@@ -72,12 +80,7 @@ async def admit(services: ServerServices, socket: StreamSocket) -> StreamStarted
         await services.registry.displace(grant.call_sid)
         # What the older stream noted while it was ended is not how this one ends.
         services.store.record_ending(grant.call_sid, Ending.CONTINUE)
-    if services.registry.attempt_of(grant.call_sid):
-        raise StreamRefused("second_stream", call_sid=grant.call_sid, attempt=grant.attempt)
-    if services.registry.draining:
-        raise StreamRefused("draining", TRY_AGAIN_LATER, call_sid=grant.call_sid)
-    if services.registry.full:
-        raise StreamRefused("too_many_calls", TRY_AGAIN_LATER, call_sid=grant.call_sid)
+    check_place(services, grant.call_sid, grant.attempt)
     return StreamStarted(
         call_sid=grant.call_sid,
         stream_sid=start.stream_sid,
@@ -93,7 +96,17 @@ async def admit(services: ServerServices, socket: StreamSocket) -> StreamStarted
     )
 
 
-async def _read_start(socket: StreamSocket) -> Start:
+def check_place(services: ServerServices, call_sid: str, attempt: int) -> None:
+    """Whether this process can carry the stream now; raises `StreamRefused`."""
+    if services.registry.attempt_of(call_sid):
+        raise StreamRefused("second_stream", call_sid=call_sid, attempt=attempt)
+    if services.registry.draining:
+        raise StreamRefused("draining", TRY_AGAIN_LATER, call_sid=call_sid)
+    if services.registry.full:
+        raise StreamRefused("too_many_calls", TRY_AGAIN_LATER, call_sid=call_sid)
+
+
+async def _read_start(socket: MessageSource) -> Start:
     for _ in range(MAX_BEFORE_START):
         match decode(await socket.receive()):
             case Start() as start:

@@ -3,6 +3,7 @@
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from callbot.server.stream import carry_stream
 from callbot.server.trace import follow_trace
 from callbot.server.webhooks import (
     Fields,
+    Headers,
     WebhookRefused,
     answer_call,
     answer_next,
@@ -33,7 +35,8 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-FORWARDING_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "Via")
+FORWARDING_HEADERS = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"via"})
+STREAM_PATH = "/ws/twilio"
 
 
 class CallbotApp(Quart):
@@ -94,7 +97,11 @@ def create_app(services: ServerServices) -> Quart:
 def _add_twilio_routes(app: Quart, services: ServerServices) -> None:
     async def answered(answer: Callable[[Fields], Awaitable[str]]) -> Response:
         try:
-            return Response(await answer(await read_signed(services, request)), content_type="text/xml; charset=utf-8")
+            fields = await read_signed(services, request)
+            await services.turnstile.next_turn()
+            document = await answer(fields)
+            await services.turnstile.next_turn()
+            return Response(document, content_type="text/xml; charset=utf-8")
         except WebhookRefused as refusal:
             services.note_refusal("webhook", refusal.reason, status=refusal.status, path=request.path)
             return Response(b"", refusal.status)
@@ -117,7 +124,7 @@ def _add_twilio_routes(app: Quart, services: ServerServices) -> None:
             return Response(b"", refusal.status)
         return Response(b"", 204)
 
-    @app.websocket("/ws/twilio")
+    @app.websocket(STREAM_PATH)
     async def media_stream() -> Response | None:
         # The object itself, once: the proxy would be resolved for each message.
         return await carry_stream(services, cast("MediaWebsocket", websocket._get_current_object()))  # noqa: SLF001
@@ -136,38 +143,51 @@ def _add_service_routes(app: Quart, services: ServerServices) -> None:
 
     @app.get("/metrics")
     async def metrics() -> Response:
-        refused = _metrics_refused(services, request)
-        if refused is not None:
-            return refused
+        client = request.scope.get("client")
+        refusal = metrics_refusal(services, list(request.scope["headers"]), client[0] if client else "")
+        if refusal is not None:
+            services.note_refusal("webhook", refusal.reason, path="/metrics")
+            return Response(b"", refusal.status, {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {})
         ask_all = services.all_figures
         figures = generate_latest(services.metrics.registry) if ask_all is None else await ask_all()
         return Response(figures, content_type=CONTENT_TYPE_LATEST)
 
 
 def _too_much_header(services: ServerServices, kind: RefusalKind, asked: Request | Websocket) -> Response | None:
-    """Twilio's headers are under 2 kB. Hypercorn's own limit holds only for a block that comes in pieces."""
-    if sum(len(name) + len(value) for name, value in asked.scope["headers"]) <= services.settings.max_header_bytes:
+    if not headers_too_large(services, list(asked.scope["headers"])):
         return None
     services.note_refusal(kind, "headers_too_large", status=431)
     return Response(b"", 431)
 
 
-def _metrics_refused(services: ServerServices, asked: Request) -> Response | None:
-    """With a token: whoever shows it. Without one: this machine only, not through a proxy, and never on Cloud Run."""
+def headers_too_large(services: ServerServices, headers: Headers) -> bool:
+    """Twilio's headers are under 2 kB. Hypercorn's own limit holds only for a block that comes in pieces."""
+    return sum(len(name) + len(value) for name, value in headers) > services.settings.max_header_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRefusal:
+    """Why somebody may not see the metrics, and the answer's status."""
+
+    status: int
+    reason: str
+
+
+def metrics_refusal(services: ServerServices, headers: Headers, client: str) -> MetricsRefusal | None:
+    """With a token: whoever shows it. Without one: this machine only, not through a proxy, and never on Cloud Run.
+
+    `client` is the address that the connection comes from; empty when nobody knows.
+    """
     token = services.settings.metrics_token
     if token is not None:
-        shown = asked.headers.get("Authorization", "").encode("latin-1", "replace")
-        if hmac.compare_digest(shown, b"Bearer " + token.get_secret_value().encode()):
-            return None
-        services.note_refusal("webhook", "metrics_token", path="/metrics")
-        return Response(b"", 401, {"WWW-Authenticate": "Bearer"})
-    client = asked.scope.get("client")
+        shown = next((value for name, value in headers if name.lower() == b"authorization"), b"")
+        wanted = b"Bearer " + token.get_secret_value().encode()
+        return None if hmac.compare_digest(shown, wanted) else MetricsRefusal(401, "metrics_token")
     # A proxy or tunnel on this machine makes every stranger's request come from loopback.
-    forwarded = any(name in asked.headers for name in FORWARDING_HEADERS)
-    if client and _is_loopback(client[0]) and not forwarded and not services.settings.k_service:
+    forwarded = any(name.lower() in FORWARDING_HEADERS for name, _ in headers)
+    if client and _is_loopback(client) and not forwarded and not services.settings.k_service:
         return None
-    services.note_refusal("webhook", "metrics_not_local", path="/metrics")
-    return Response(b"", 404)
+    return MetricsRefusal(404, "metrics_not_local")
 
 
 def _is_loopback(host: str) -> bool:

@@ -20,7 +20,8 @@ from quart.wrappers import Websocket
 from quart.wrappers.base import ClientDisconnectedError
 from wsproto.events import Message
 
-from callbot.server.tap import Tap
+from callbot.server.guard import Arrival, GuardedConnection
+from callbot.server.tap import Tap, connection_of
 
 READ_OUT_S = 0.5  # a peer that is well answers a close within a round trip
 DISCARD_S = 1.0  # more than Hypercorn needs to finish the 64 KiB that it is reading when the socket closes
@@ -74,14 +75,21 @@ class DirectBuffer:
     def __init__(self, receive: ASGIReceiveCallable, stream: WSStream | None = None) -> None:
         self._receive = receive
         self._stream = stream
+        connection = None if stream is None else connection_of(stream)
+        self.arrival = connection.arrival if isinstance(connection, GuardedConnection) else None
         self._reading: asyncio.Timeout | None = None
         self.tap: Tap | None = None
         self.gone = False
 
     def take_over(self) -> None:
         """The WebSocket has been accepted: from here on read its transport, where that can be done."""
-        if self._stream is not None and not self.gone:
+        if self._stream is None or self.gone:
+            return
+        if self.arrival is None:
             self.tap = Tap.of(self._stream)
+        else:
+            self.tap = self.arrival.tap
+            self.tap.join(self._stream)
 
     async def get(self) -> str | bytes:
         """The next message; raises `MediaDisconnected` once there is no more, or when it is cut."""
@@ -130,6 +138,11 @@ class MediaWebsocket(Websocket):
 
     buffer: DirectBuffer  # type: ignore[assignment]  # in place of Quart's queue
     on_cut_off: Callable[[], None] | None = None
+
+    @property
+    def arrival(self) -> Arrival | None:
+        """What the door has made of the handshake, where there is a door."""
+        return self.buffer.arrival
 
     def tell_cut_off(self) -> None:
         """A message was too large to be received to its end; nothing comes after it."""

@@ -1,4 +1,4 @@
-"""What Hypercorn's connections lack: a limit on their number, and a word about those that are cut off for being slow.
+"""What Hypercorn's connections lack: a limit on their number, a door before them, and a word about those that are too slow.
 
 A peer that never finishes its request reaches no route, so nothing else would tell of it. Hypercorn 0.18 makes its
 connections from the name `TCPServer` in its own module and takes no other class; the name is set here, once, and
@@ -6,11 +6,16 @@ connections of a configuration without a guard behave as before.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import hypercorn.asyncio.run
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
+from hypercorn.events import Event, RawData
+
+from callbot.messages import StreamStarted
+from callbot.server.tap import Tap
 
 
 class NoteRefused(Protocol):
@@ -20,18 +25,41 @@ class NoteRefused(Protocol):
         """`reason` is one of our own words."""
 
 
+class Doorkeeper(Protocol):
+    """Judges a connection before Hypercorn does; see `door.Door`."""
+
+    async def lets_in(self, connection: "GuardedConnection", /) -> bool:
+        """Whether Hypercorn is to serve it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A WebSocket whose handshake the door has answered; `started` when it has shown its token there."""
+
+    tap: Tap
+    started: StreamStarted | None
+
+
 class GuardedConfig(Config):
-    """Hypercorn's settings, and how many connections may be open at once."""
+    """Hypercorn's settings, how many connections may be open at once, and who stands at the door."""
 
     def __init__(self, max_connections: int, note_refused: NoteRefused) -> None:
         super().__init__()
         self.max_connections = max_connections
         self.note_refused: Callable[[str], None] = note_refused
         self.open_connections = 0
+        self.door: Doorkeeper | None = None
 
 
 class GuardedConnection(TCPServer):
-    """One TCP connection."""
+    """One TCP connection. `head` and `arrival` are the door's."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.head = b""
+        self.arrival: Arrival | None = None
+        self._swallows_acceptance = False
 
     async def run(self) -> None:
         """Serve it to its end, or drop it at once when there are too many."""
@@ -45,9 +73,27 @@ class GuardedConnection(TCPServer):
             return
         config.open_connections += 1
         try:
-            await super().run()
+            if config.door is None or await config.door.lets_in(self):
+                self._swallows_acceptance = self.arrival is not None
+                await super().run()
         finally:
             config.open_connections -= 1
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what Hypercorn says, but not its answer to a handshake that the door has answered."""
+        if not (self._swallows_acceptance and isinstance(event, RawData)):
+            await super().protocol_send(event)
+            return
+        self._swallows_acceptance = False
+        if not event.data.startswith(b"HTTP/1.1 101 "):
+            self.writer.transport.abort()  # a refusal would be HTTP in the middle of a WebSocket
+
+    async def _read_data(self) -> None:
+        """Give Hypercorn what the door has read, then what comes."""
+        if self.head:
+            head, self.head = self.head, b""
+            await self.protocol.handle(RawData(head))
+        await super()._read_data()
 
     async def _initiate_server_close(self) -> None:
         """The connection has idled for too long. With half a request in hand that is no idling."""
@@ -62,4 +108,4 @@ class GuardedConnection(TCPServer):
         return bool(unread)
 
 
-hypercorn.asyncio.run.TCPServer = GuardedConnection  # type: ignore[attr-defined]
+hypercorn.asyncio.run.TCPServer = GuardedConnection  # type: ignore[attr-defined,assignment]

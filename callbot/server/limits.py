@@ -22,9 +22,34 @@ def is_deeper(text: str, limit: int) -> bool:
     unescaped = text.replace("\\\\", "").replace('\\"', "")
     outside_strings = "".join(unescaped.split('"')[::2])
     brackets = outside_strings.encode("utf-8", "surrogatepass").translate(_ONE_KIND, _NO_BRACKET)
+    if b"[" * (limit + 1) in brackets:
+        return True
     for _ in range(limit):  # each round takes the innermost level away
         brackets = brackets.replace(b"[]", b"")
     return b"[" in brackets
+
+
+class MessageLimits:
+    """What every WebSocket message is held to, before anything looks into it."""
+
+    __slots__ = ("_max_bytes", "_max_json_depth")
+
+    def __init__(self, max_bytes: int, max_json_depth: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_json_depth = max_json_depth
+
+    def fault_of(self, message: str | bytes) -> str | None:
+        """The reason to refuse it, `oversize` or `too_deep`; None when it is within the limits."""
+        if _size(message) > self._max_bytes:
+            return "oversize"
+        return "too_deep" if isinstance(message, str) and is_deeper(message, self._max_json_depth) else None
+
+
+def _size(message: str | bytes) -> int:
+    """In bytes as they came; Hypercorn counts text in characters."""
+    if isinstance(message, str) and not message.isascii():
+        return len(message.encode("utf-8", "surrogatepass"))
+    return len(message)
 
 
 class TokenBucket:

@@ -26,6 +26,7 @@ from structlog.typing import FilteringBoundLogger
 
 from callbot.actors.ports import CallFactory
 from callbot.server.app import create_app
+from callbot.server.door import HEADER_NET, Door
 from callbot.server.gate import BACKLOG, Gate, open_listener
 from callbot.server.guard import GuardedConfig, NoteRefused
 from callbot.server.services import ServerServices, prepare_nothing
@@ -37,7 +38,6 @@ SHUTDOWN_S = 2.0  # Quart's own clean-up
 LAST_RESORT_S = 2.5  # after drain_s: with its 7 s still inside Cloud Run's 10 s
 # Over our own limit, which closes with 1009 and a line in the log; what is larger still is cut off here.
 MESSAGE_NET = 4
-HEADER_NET = 4  # likewise: with ours at 16 KiB this is what one read brings
 
 
 class Shutdown:
@@ -195,8 +195,7 @@ async def serve_app(
             on_started(port)
 
     config = hypercorn_config(settings, log, listener.detach(), functools.partial(services.note_refusal, "connection"))
-    if services.all_figures is not None:  # several workers: the next webhook goes to the one with the fewest calls
-        config.keep_alive_max_requests = 1
+    config.door = door = Door(services, (rule.rule for rule in app.url_map.iter_rules()))
     timer = threading.Timer(settings.drain_s + last_resort_s, last_resort or _nothing)
     timer.daemon = True
     late = 0
@@ -209,6 +208,7 @@ async def serve_app(
         log.info("server.draining", calls=registry.live, limit_s=settings.drain_s)
         registry.start_drain()
         late = await registry.drained(settings.drain_s)
+        door.close()
 
     try:
         await hypercorn.asyncio.serve(app, config, shutdown_trigger=drained)
@@ -223,7 +223,9 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
         runner.run(serving)
 
 
-def hypercorn_config(settings: Settings, log: FilteringBoundLogger, listener_fd: int, note_refused: NoteRefused) -> Config:
+def hypercorn_config(
+    settings: Settings, log: FilteringBoundLogger, listener_fd: int, note_refused: NoteRefused
+) -> GuardedConfig:
     """Hypercorn's settings for calls."""
     # However many calls may come, each has a connection, and so has each stream that will show its token.
     needed = settings.max_calls + settings.max_unauthenticated_sockets
@@ -233,6 +235,8 @@ def hypercorn_config(settings: Settings, log: FilteringBoundLogger, listener_fd:
     config.graceful_timeout = GRACEFUL_S
     config.shutdown_timeout = SHUTDOWN_S
     config.keep_alive_timeout = settings.request_timeout_s
+    # Each request passes the door; and of several workers the one with the fewest calls has the next.
+    config.keep_alive_max_requests = 1
     config.h11_max_incomplete_size = settings.max_header_bytes * HEADER_NET
     config.h2_max_header_list_size = settings.max_header_bytes * HEADER_NET
     config.websocket_max_message_size = settings.max_message_bytes * MESSAGE_NET

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import structlog
@@ -16,6 +16,7 @@ from callbot.server.limits import CallerRate
 from callbot.server.metrics import ServerMetrics
 from callbot.server.refusals import RefusalBook, RefusalKind
 from callbot.server.signature import SignatureCheck
+from callbot.server.turnstile import Turnstile
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import CallStore
@@ -44,6 +45,7 @@ class ServerServices:
     clock: Callable[[], float] = time.monotonic
     on_webhook: Callable[[str], None] = prepare_nothing
     all_figures: Callable[[], Awaitable[bytes]] | None = None
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     def note_refusal(self, kind: RefusalKind, reason: str, **context: str | int) -> None:
         """Count what was refused, and write it down; `reason` is one of our own words."""

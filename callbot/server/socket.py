@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from callbot.actors.ports import StreamClosed
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
-from callbot.server.limits import TokenBucket, is_deeper
+from callbot.server.limits import MessageLimits, TokenBucket
 
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
@@ -39,8 +39,7 @@ class QuartStreamSocket:
         send_stall_s: float = SEND_STALL_S,
     ) -> None:
         self._websocket = websocket
-        self._max_message_bytes = max_message_bytes
-        self._max_json_depth = max_json_depth
+        self._limits = MessageLimits(max_message_bytes, max_json_depth)
         burst = max_messages_per_s * BURST_S
         self._bucket = TokenBucket(max_messages_per_s, burst, clock, left=min(burst, HEAD_START_MESSAGES))
         self._on_refused = on_refused
@@ -116,15 +115,7 @@ class QuartStreamSocket:
             self.cut()
 
     def _fault_of(self, message: str | bytes) -> str | None:
-        if _size(message) > self._max_message_bytes:
-            return "oversize"
-        if isinstance(message, str) and is_deeper(message, self._max_json_depth):
-            return "too_deep"
+        fault = self._limits.fault_of(message)
+        if fault is not None:
+            return fault
         return None if self._bucket.take() else "flood"  # last: a message that is judged a second time has paid once
-
-
-def _size(message: str | bytes) -> int:
-    """In bytes as they came; Hypercorn counts text in characters."""
-    if isinstance(message, str) and not message.isascii():
-        return len(message.encode("utf-8", "surrogatepass"))
-    return len(message)

@@ -7,7 +7,7 @@ from werkzeug.datastructures import Headers
 
 from callbot.actors.ports import StreamClosed
 from callbot.messages import StreamStarted
-from callbot.server.admission import StreamRefused, admit, check_handshake
+from callbot.server.admission import StreamRefused, admit, check_handshake, check_place
 from callbot.server.connection import MediaWebsocket
 from callbot.server.services import ServerServices
 from callbot.server.socket import QuartStreamSocket
@@ -19,11 +19,13 @@ INTERNAL_ERROR = 1011
 
 async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> Response | None:
     """Serve one WebSocket to its end. A response refuses the handshake; None says that the socket was accepted."""
-    path, query = raw_target(websocket.scope["raw_path"], websocket.scope["query_string"])
-    refused = check_handshake(services, list(websocket.scope["headers"]), path, query)
-    if refused is not None:
-        services.note_refusal("stream", refused.reason, status=refused.status)
-        return Response(b"", refused.status, Headers())
+    arrival = websocket.arrival
+    if arrival is None:
+        path, query = raw_target(websocket.scope["raw_path"], websocket.scope["query_string"])
+        refused = check_handshake(services, list(websocket.scope["headers"]), path, query)
+        if refused is not None:
+            services.note_refusal("stream", refused.reason, status=refused.status)
+            return Response(b"", refused.status, Headers())
 
     def note_limit(reason: str) -> None:
         services.note_refusal("stream", reason, **({"call_sid": started.call_sid} if started else {}))
@@ -41,7 +43,12 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
     try:
         with services.registry.waiting():
             await websocket.accept()
-            started = await admit(services, socket)
+            await services.turnstile.next_turn()
+            if arrival is None or arrival.started is None:
+                started = await admit(services, socket)
+            else:
+                started = arrival.started
+                check_place(services, started.call_sid, started.attempt)  # what was free at the door may be taken
         await _carry_call(services, started, socket)
     except StreamRefused as refusal:
         services.note_refusal("stream", refusal.reason, **refusal.context)
@@ -60,6 +67,7 @@ async def _carry_call(services: ServerServices, started: StreamStarted, socket: 
     try:
         handle = services.call_factory(started, socket)
         with services.registry.carrying(started, socket, handle):
+            await services.turnstile.next_turn()
             await handle.run()
     except Exception:  # the one place where a call's fault stops, so that it touches no other call
         services.metrics.crashes.inc()

@@ -4,6 +4,8 @@ Once a WebSocket is accepted its transport is given this protocol in place of Hy
 call in a step or two; any other byte goes to Hypercorn as it came, and pings and pongs are no more than a detour. At a
 close, or anything unusual, the connection is given back for good: Hypercorn answers, and its word that the peer is gone
 comes here as before. Every message before it is delivered first. HTTP/2, and servers that are not Hypercorn, stay as they are.
+
+Where the door has answered the handshake itself (`door`), the tap is there before Hypercorn: what is not plain waits then.
 """
 
 import asyncio
@@ -24,12 +26,21 @@ _FEW_WAITING: Final = 16
 _MOST_WAITING_CHARACTERS: Final = 2**17
 # Twilio's messages have under 1 KiB; what is larger is cut off by Hypercorn at its limit.
 _LARGEST: Final = 2**16
-# Frames in a row before others have their turn: 8 x 0.05 ms of conversion.
-_MOST_IN_A_ROW: Final = 8
-# Of one read, given to the taker in the transport's own turn; Twilio sends one at a time.
-_MOST_AT_ONCE: Final = 4
 # Beyond this the peer does not read; the slow way waits for it, and gives up on it.
 _MOST_UNSENT_BYTES: Final = 2**16
+
+
+def connection_of(stream: WSStream) -> TCPServer | None:
+    """The connection that a WebSocket of Hypercorn's is on; None when it is not one over HTTP/1.1."""
+    protocol = getattr(stream.send, "__self__", None)
+    server = getattr(protocol.send, "__self__", None) if isinstance(protocol, H11Protocol) else None
+    return server if isinstance(server, TCPServer) else None
+
+
+def has_unread(reader: asyncio.StreamReader) -> bool:
+    """Whether bytes wait in the reader: they came too early to be taken at the transport. True when that can't be told."""
+    unread: bytearray | None = getattr(reader, "_buffer", None)
+    return unread is None or bool(unread)
 
 
 class Tap(asyncio.Protocol):
@@ -39,7 +50,7 @@ class Tap(asyncio.Protocol):
     reader's own buffer says whether bytes came too early to be taken. `tests/server/test_tap.py` holds each sentence.
     """
 
-    def __init__(self, stream: WSStream, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._transport = cast("asyncio.Transport", writer.transport)
         self._hypercorns: Any = self._transport.get_protocol()
         self._frames = websocket.PlainFrames(masked=True, decode=True, largest=_LARGEST)
@@ -48,43 +59,67 @@ class Tap(asyncio.Protocol):
         self._receiver: asyncio.Future[bool] | None = None
         self._room: asyncio.Future[None] | None = None
         self._waiting_characters = 0
-        self._in_a_row = 0
         self._paused = False
         self._on_transport = True
+        self._joined = False
+        self._held = b""  # control frames that came before Hypercorn did
         self._let_go = False
-        stream.app_put = self._put
         self._transport.set_protocol(self)
 
     @classmethod
     def of(cls, stream: WSStream) -> "Tap | None":
         """Take a WebSocket that has just been accepted; None when it is not Hypercorn's HTTP/1.1, or is ending already."""
-        protocol = getattr(stream.send, "__self__", None)
-        server = getattr(protocol.send, "__self__", None) if isinstance(protocol, H11Protocol) else None
-        if not isinstance(server, TCPServer) or stream.closed or server.writer.transport.is_closing():
+        server = connection_of(stream)
+        if server is None or stream.closed or server.writer.transport.is_closing():
             return None
-        unread: bytearray | None = getattr(server.reader, "_buffer", None)
-        if unread is None or unread or server.reader.at_eof():
+        if has_unread(server.reader) or server.reader.at_eof():
             return None
-        return cls(stream, server.writer)
+        tap = cls(server.writer)
+        tap.join(stream)
+        return tap
+
+    def join(self, stream: WSStream) -> None:
+        """Hypercorn has accepted, too: it gets what is not plain, also what has come already."""
+        self._joined = True
+        stream.app_put = self._put
+        if self._held:
+            self._hypercorns.data_received(self._held)
+        if self._frames.stopped:
+            self._give_back()
 
     @property
     def over(self) -> bool:
         """Whether the peer is gone, as far as `get` has come."""
         return bool(self._waiting) and self._waiting[0] is None
 
+    # What the door does.
+
+    @property
+    def not_plain(self) -> bool:
+        """Whether something has come that only Hypercorn can answer, and Hypercorn is not there yet."""
+        return not self._joined and (bool(self._held) or self._frames.stopped)
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether the peer has sent its close; only before `join`."""
+        return self._held[:1] == websocket.CLOSE_BEGINS
+
+    def close_code(self) -> int | None:
+        """With what to close for what is not plain; None when it is allowed."""
+        return None if self._held else websocket.close_code_for(self._frames.rest, _LARGEST)
+
     # What the route does.
 
     async def get(self) -> str | bytes | None:
         """The next message, or None once the peer is gone; then for ever."""
         if not self._waiting:
-            self._in_a_row = 0
+            if self.not_plain:
+                return None
             self._receiver = asyncio.get_running_loop().create_future()
             if not await self._receiver:
                 return None
-        elif self._in_a_row >= _MOST_IN_A_ROW:
-            self._in_a_row = 0
-            await asyncio.sleep(0)
-        self._in_a_row += 1
+        else:
+            await asyncio.sleep(0)  # others have their turn: a message is up to 0.4 ms of a call's work
         message = self._waiting[0]
         if message is None:
             return None
@@ -119,42 +154,51 @@ class Tap(asyncio.Protocol):
         self._take = None
         self._let_go = True
         self._waiting.clear()
-        self._waiting.append(None)
-        self._wake()
+        self._end()
         self._go_on()
 
     # What the transport does.
 
     def data_received(self, data: bytes) -> None:
         """Take the plain frames; hand the rest on."""
-        at_once = _MOST_AT_ONCE if self._take is not None and not self._waiting else 0
+        at_once = self._take is not None and not self._waiting  # one of a read: Twilio sends one at a time
         for opcode, payload in self._frames.feed(data):
             if opcode <= websocket.BINARY:
-                if at_once and self._take is not None and self._take(payload):
-                    at_once -= 1
-                    continue
-                at_once = 0
+                if at_once and self._take is not None:
+                    at_once = False
+                    if self._take(payload):
+                        continue
                 self._waiting.append(payload)
                 self._waiting_characters += len(payload)
-            else:
+            elif self._joined:
                 self._hypercorns.data_received(payload)
-        if self._frames.stopped:
+            else:
+                self._held += cast("bytes", payload)
+        if self._frames.stopped and self._joined:
             self._give_back()
         self._wake()
-        if self._full and not self._paused:
+        waits = not self._joined and self.not_plain
+        if waits:
+            self.cut()
+        if (waits or self._full) and not self._paused:
             self._paused = True
             if self._on_transport:
                 self._transport.pause_reading()
 
     def eof_received(self) -> bool | None:
         """The peer sends no more: Hypercorn's to judge."""
-        self._give_back()
+        if self._joined:
+            self._give_back()
+        else:
+            self._end()
         kept: bool | None = self._hypercorns.eof_received()
         return kept
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: Hypercorn's to tell."""
         self._on_transport = False
+        if not self._joined:
+            self._end()
         self._hypercorns.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -170,8 +214,7 @@ class Tap(asyncio.Protocol):
     async def _put(self, event: ASGIReceiveEvent) -> None:
         """In place of its queue: what came the slow way, and the end."""
         if event["type"] != "websocket.receive":
-            self._waiting.append(None)
-            self._wake()
+            self._end()
             return
         while self._full and not self._let_go:
             self._room = asyncio.get_running_loop().create_future()
@@ -199,6 +242,10 @@ class Tap(asyncio.Protocol):
         rest, self._frames.rest = self._frames.rest, b""
         if rest:
             self._hypercorns.data_received(rest)
+
+    def _end(self) -> None:
+        self._waiting.append(None)
+        self._wake()
 
     def _wake(self) -> None:
         if self._waiting and self._receiver is not None and not self._receiver.done():

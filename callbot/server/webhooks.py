@@ -26,11 +26,12 @@ from callbot.wire.twilio import is_account_sid, is_call_sid, is_stream_sid
 
 MAX_FIELDS = 200  # Twilio sends about forty
 RETRY_PAUSE_S = 1  # before a third stream; a first new one is opened at once
-FORM = "application/x-www-form-urlencoded"
+FORM = b"application/x-www-form-urlencoded"
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # CallStatus of a call that is over
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,2}")
 
 Fields = MultiDict[str, str]
+Headers = list[tuple[bytes, bytes]]
 
 
 class WebhookRefused(Exception):
@@ -46,20 +47,32 @@ async def read_signed(services: ServerServices, request: Request) -> Fields:
     """The request's fields, once its signature has been found right; raises `WebhookRefused`."""
     headers = list(request.scope["headers"])
     path, query = raw_target(request.scope["raw_path"], request.scope["query_string"])
-    signatures = services.signatures
-    fault = signatures.header(headers)  # before the body: a stranger's is not read
+    check_header(services, headers)
+    body = await _read_body(request, services.settings.max_form_bytes, services.settings.request_timeout_s)
+    return signed_fields(services, request.method, headers, path, query, body)
+
+
+def check_header(services: ServerServices, headers: Headers) -> None:
+    """Raises `WebhookRefused` for a signature that cannot be one, before the body: a stranger's is not read."""
+    fault = services.signatures.header(headers)
     if fault is not None:
         raise WebhookRefused(403, fault)
-    body = await _read_body(request, services.settings.max_form_bytes, services.settings.request_timeout_s)
-    if request.method == "GET":
+
+
+def signed_fields(services: ServerServices, method: str, headers: Headers, path: str, query: str, body: bytes) -> Fields:
+    """The fields of a request that has come whole; raises `WebhookRefused`. `path` and `query` as they came, undecoded."""
+    signatures = services.signatures
+    content_type = next((value for name, value in headers if name.lower() == b"content-type"), b"")
+    mimetype = content_type.partition(b";")[0].strip().lower()
+    if method == "GET":
         fields = _pairs(query)
         fault = signatures.get(headers, path, query)
     elif body_digest(query):
         fields = MultiDict()
         fault = signatures.body(headers, path, query, body)
-        if fault is None and request.mimetype == "application/json":
+        if fault is None and mimetype == b"application/json":
             fields = _json_fields(body, services.settings.max_json_depth)
-    elif request.mimetype == FORM or not body:
+    elif mimetype == FORM or not body:
         fields = _pairs(body.decode("utf-8", "replace"))
         fault = signatures.form(headers, path, query, fields)
     else:

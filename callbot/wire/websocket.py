@@ -17,7 +17,14 @@ TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
 
+# Close codes (RFC 6455, 7.4.1) of frames that nobody may send.
+PROTOCOL_ERROR: Final = 1002
+NOT_UTF8: Final = 1007
+POLICY_VIOLATION: Final = 1008
+TOO_BIG: Final = 1009
+
 _FIN: Final = 0x80
+CLOSE_BEGINS: Final = bytes((_FIN | CLOSE,))
 _MASKED: Final = 0x80
 _SHORT: Final = 125
 _EXTENDED_16: Final = 126
@@ -99,6 +106,34 @@ class PlainFrames:
 
 _DATA: Final = frozenset({TEXT, BINARY})
 _PLAIN: Final = frozenset({TEXT, BINARY, CLOSE, 0x9, 0xA})  # ping and pong: short by their definition
+_KNOWN: Final = _PLAIN | {0x0}  # and the continuation of a message in parts
+_RESERVED_BITS: Final = 0x70
+_LENGTH_BYTES: Final = {_EXTENDED_16: 2, _EXTENDED_16 + 1: 8}
+_SHORTEST: Final = {_EXTENDED_16: _LENGTH_16_FROM, _EXTENDED_16 + 1: _LENGTH_64_FROM}
+
+
+def close_code_for(frame: bytes, largest: int) -> int | None:
+    """With what to close for a client's frame at which `PlainFrames` has stopped; None when it is allowed: a message in parts.
+
+    `frame` is `rest`: it has the header, and all of a message that is no UTF-8.
+    """
+    opcode, length = frame[0] ^ _FIN, frame[1] ^ _MASKED
+    if length > _EXTENDED_16 + 1 or frame[0] & _RESERVED_BITS or opcode & ~_FIN not in _KNOWN:
+        return PROTOCOL_ERROR  # no mask; an extension's bit, although none was agreed on; an opcode without a meaning
+    if opcode & ~_FIN > BINARY:
+        return PROTOCOL_ERROR  # a control frame that is too long or in parts: a sound one is plain
+    header = 2 + _LENGTH_BYTES.get(length, 0)
+    if len(frame) >= header and int.from_bytes(frame[2:header]) > largest:
+        return TOO_BIG
+    if opcode not in _DATA:
+        return None
+    return NOT_UTF8 if length <= _SHORT or int.from_bytes(frame[2:header]) >= _SHORTEST[length] else PROTOCOL_ERROR
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A server's close; `reason` is cut to what a control frame holds, 123 bytes."""
+    payload = code.to_bytes(2) + reason.encode()[: _SHORT - 2]
+    return bytes((_FIN | CLOSE, len(payload))) + payload
 
 
 def text_frame(payload: bytes) -> bytes:

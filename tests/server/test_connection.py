@@ -115,7 +115,7 @@ def test_a_route_that_returns_before_accepting_gives_500(run: Any) -> None:
 
 def test_a_flood_waits_in_the_kernel_and_not_in_the_process(run: Any) -> None:
     async def scenario() -> None:
-        go_on = asyncio.Event()
+        go_on, ended = asyncio.Event(), asyncio.Event()
         heard = 0
 
         async def route(peer: MediaWebsocket) -> None:
@@ -126,6 +126,7 @@ def test_a_flood_waits_in_the_kernel_and_not_in_the_process(run: Any) -> None:
                 while True:
                     await peer.receive()
                     heard += 1
+            ended.set()
 
         async with serving(route) as (opened, _):
             async with opened() as peer:
@@ -139,6 +140,7 @@ def test_a_flood_waits_in_the_kernel_and_not_in_the_process(run: Any) -> None:
                         sent += 1
                 assert sent < 2000
                 go_on.set()
+            await ended.wait()
             assert heard >= sent
 
     run(scenario())

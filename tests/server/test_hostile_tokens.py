@@ -46,6 +46,7 @@ async def test_of_two_sockets_for_one_call_at_once_exactly_one_wins(street: Stre
         sockets = [await stack.enter_async_context(street.line.socket()) for _ in range(5)]
         await asyncio.gather(*(websocket.send(start(token)) for websocket in sockets))
         await street.line.said("stream.refused", 4)
+        await street.line.call(1)
         assert street.line.reasons() == ["token_used"] * 4
         assert street.opened() == 1
 

@@ -13,10 +13,10 @@ from websockets.uri import parse_uri
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
 from wsproto.frame_protocol import ParseFailed
-from wsproto.utilities import LocalProtocolError
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from callbot.wire import websocket
-from callbot.wire.websocket import PlainFrames, masked_text_frame, text_frame
+from callbot.wire.websocket import TOO_BIG, PlainFrames, close_code_for, close_frame, masked_text_frame, text_frame
 
 LARGEST = 2**20
 # Around the places where the length takes another form, and the size of calls' messages.
@@ -164,3 +164,41 @@ def test_what_is_sent_is_one_text_message_to_both_libraries(text: str) -> None:
 def test_masks_are_not_repeated() -> None:
     masks = {masked_text_frame(b"x" * 200)[4:8] for _ in range(50)}
     assert len(masks) > 45
+
+
+@given(
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 2**64 - 1),
+    st.binary(min_size=20, max_size=20) | st.just(b"x" * 300),
+)
+def test_what_is_closed_at_once_is_what_the_library_would_not_take(first: int, second: int, length: int, rest: bytes) -> None:
+    """Nothing that wsproto would read is closed for; what it reads in parts is left to it."""
+    wide = {126: length.to_bytes(8)[:2], 127: length.to_bytes(8)}.get(second & 0x7F, b"")
+    stream = bytes((first, second)) + wide + bytes(4) + rest
+    reader = PlainFrames(masked=True, decode=True, largest=2**16)
+    taken = reader.feed(stream)
+    if taken or not reader.stopped:
+        return
+    code = close_code_for(reader.rest, 2**16)
+    judge = Connection(ConnectionType.SERVER)
+    judge.receive_data(stream)
+    try:
+        refused = [event.code for event in judge.events() if isinstance(event, CloseConnection)]
+    except (LocalProtocolError, ParseFailed, RemoteProtocolError) as fault:
+        refused = [getattr(getattr(fault, "event_hint", None), "code", 1002)]
+    if code is None or code == TOO_BIG:
+        assert first & 0x80 == 0 or first & 0xF == 0 or code == TOO_BIG  # a message in parts, or one that is too large
+    else:
+        assert refused
+        assert code in {1002, 1007}
+
+
+def test_a_close_is_read_by_both_libraries_with_its_code_and_reason() -> None:
+    for reason in ("", "token_used", "x" * 200):
+        frame = close_frame(1008, reason)
+        peer = Connection(ConnectionType.CLIENT)
+        peer.receive_data(frame)
+        (event,) = list(peer.events())
+        assert isinstance(event, CloseConnection)
+        assert (event.code, event.reason or "") == (1008, reason[:123])

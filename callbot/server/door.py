@@ -1,0 +1,330 @@
+"""The door: what a stranger is told before Hypercorn and Quart, which spend 2 to 3 ms on every request, have heard of it.
+
+Calls share one loop with whoever comes, so what a refusal costs is what the callers' audio waits. Here a request is read,
+judged by the same rules as behind (`admission`, `webhooks`, `app`) and refused with a few bytes; a WebSocket shows its
+token here, too. Nothing else is answered: whoever may come in is handed to Hypercorn with every byte that was read, and is
+judged again by the route. What can't be judged here, such as HTTP/2, goes in unjudged.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import unquote
+
+import h11
+from hypercorn.protocol.ws_stream import Handshake
+from wsproto.utilities import generate_accept_token
+
+from callbot.actors.ports import StreamClosed
+from callbot.messages import StreamStarted
+from callbot.server import twiml
+from callbot.server.admission import StreamRefused, admit, check_handshake
+from callbot.server.app import SECURITY_HEADERS, STREAM_PATH, headers_too_large, metrics_refusal
+from callbot.server.guard import Arrival, GuardedConnection
+from callbot.server.limits import MessageLimits
+from callbot.server.lingering import linger
+from callbot.server.refusals import RefusalKind
+from callbot.server.services import ServerServices
+from callbot.server.stream import GOING_AWAY, NORMAL, raw_target
+from callbot.server.tap import Tap, has_unread
+from callbot.server.trace import follow_trace
+from callbot.server.webhooks import Headers, WebhookRefused, check_header, signed_fields
+from callbot.wire import websocket
+
+SIGNED: Final = {
+    twiml.CALL_PATH: frozenset({"POST"}),
+    twiml.NEXT_PATH: frozenset({"POST"}),
+    twiml.STATUS_PATH: frozenset({"GET", "POST"}),
+}
+HEADER_NET: Final = 4  # over our own limit, which has a line in the log of its own: what grows beyond is not read on
+_READ_BYTES: Final = 2**18  # more than a reader of asyncio's ever holds, so nothing is left in it
+_LAST_HEADERS: Final = "".join(
+    f"{name}: {value}\r\n" for name, value in {**SECURITY_HEADERS, "Content-Length": "0", "Connection": "close"}.items()
+)
+
+
+class Refused(Exception):
+    """A request that is answered here. Without a `reason` it is told to nobody: an unknown path is no attack."""
+
+    def __init__(self, status: int, kind: RefusalKind = "connection", reason: str = "", **context: str | int) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.kind = kind
+        self.reason = reason
+        self.context = context
+
+
+class PeerGone(Exception):
+    """There is nobody left to answer."""
+
+
+class NotPlain(Exception):
+    """What came on a WebSocket is allowed and Hypercorn's to read: a ping, a message in parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The head of a request. `path` and `query` as they came; `route` is the path as routes have it."""
+
+    method: str
+    path: str
+    query: str
+    route: str
+    headers: Headers
+    http_version: str
+
+
+class Door:
+    """One for a server. `paths` are the routes behind it."""
+
+    def __init__(self, services: ServerServices, paths: Iterable[str]) -> None:
+        self._services = services
+        self._paths = frozenset(paths)
+        self._here: set[GuardedConnection] = set()
+
+    async def lets_in(self, connection: GuardedConnection) -> bool:
+        """Whether Hypercorn is to serve this connection; if not, it has been answered and is closing.
+
+        What was read is in the connection's `head` then; for a WebSocket that was accepted its `arrival` is set, too.
+        """
+        self._here.add(connection)
+        reading = _Reading(connection, self._services)
+        try:
+            return await self._judge(connection, reading)
+        except Refused as refusal:
+            await self._services.turnstile.next_turn()
+            await self._refuse(connection, refusal, whole=reading.whole)
+        except (PeerGone, OSError):
+            connection.writer.close()
+        finally:
+            self._here.discard(connection)
+        return False
+
+    def close(self) -> None:
+        """Drop everybody who has not been let in: the process ends."""
+        for connection in self._here:
+            connection.writer.transport.abort()
+
+    async def _judge(self, connection: GuardedConnection, reading: "_Reading") -> bool:
+        asked = await self._head(reading)
+        if asked is None:
+            connection.head = bytes(reading.raw)
+            return True
+        await self._services.turnstile.next_turn()
+        handshake = _handshake_of(asked)
+        if headers_too_large(self._services, asked.headers):
+            raise Refused(431, "stream" if handshake else "webhook", "headers_too_large")
+        if asked.route not in self._paths:
+            raise Refused(404)
+        if handshake is not None:
+            return await self._receive_stream(connection, asked, handshake, reading)
+        if asked.method in SIGNED.get(asked.route, ()):
+            await self._check_webhook(asked, reading)
+        elif asked.route == "/metrics":
+            self._check_reader_of_metrics(connection, asked)
+        connection.head = bytes(reading.raw)
+        return True
+
+    async def _head(self, reading: "_Reading") -> Asked | None:
+        """The head of the request; None when that is nothing of HTTP/1.1."""
+        services = self._services
+        try:
+            async with asyncio.timeout(services.settings.request_timeout_s):
+                event = await reading.next_event()
+        except TimeoutError:
+            if reading.raw:  # else it was a connection in store
+                services.note_refusal("connection", "request_slow")
+            raise PeerGone from None
+        if not isinstance(event, h11.Request) or event.method == b"PRI":
+            return None
+        headers: Headers = list(event.headers)
+        follow_trace(headers, services.settings.google_cloud_project)
+        target, _, query = event.target.partition(b"?")
+        path, query_text = raw_target(target, query)
+        method = event.method.decode("ascii").upper()
+        return Asked(method, path, query_text, unquote(path), headers, event.http_version.decode())
+
+    async def _check_webhook(self, asked: Asked, reading: "_Reading") -> None:
+        """Raises `Refused` for a request that is not Twilio's. A body that waits to be asked for is not judged here."""
+        services = self._services
+        path = {"path": asked.route}
+        try:
+            check_header(services, asked.headers)
+            if reading.waits_to_be_asked:
+                return
+            async with asyncio.timeout(services.settings.request_timeout_s):
+                body = await reading.body(services.settings.max_form_bytes)
+            await services.turnstile.next_turn()
+            signed_fields(services, asked.method, asked.headers, asked.path, asked.query, body)
+        except WebhookRefused as refusal:
+            raise Refused(refusal.status, "webhook", refusal.reason, **path) from None
+        except TimeoutError:
+            raise Refused(408, "webhook", "body_too_slow", **path) from None
+        except PeerGone:
+            services.note_refusal("webhook", "body_cut", status=400, **path)
+            raise
+
+    def _check_reader_of_metrics(self, connection: GuardedConnection, asked: Asked) -> None:
+        peer: Any = connection.writer.get_extra_info("peername")
+        refusal = metrics_refusal(self._services, asked.headers, str(peer[0]) if isinstance(peer, tuple) else "")
+        if refusal is not None:
+            raise Refused(refusal.status, "webhook", refusal.reason, path=asked.route)
+
+    async def _receive_stream(
+        self, connection: GuardedConnection, asked: Asked, handshake: Handshake, reading: "_Reading"
+    ) -> bool:
+        """Accept the WebSocket and hear what it shows; whether it goes in."""
+        services = self._services
+        refused = check_handshake(services, asked.headers, asked.path, asked.query)
+        if refused is not None:
+            raise Refused(refused.status, "stream", refused.reason)
+        if asked.route != STREAM_PATH or not handshake.is_valid() or handshake.key is None or reading.unread:
+            raise Refused(400, "connection", "bad_request")
+        tap = Tap(connection.writer)
+        connection.writer.write(_accepting(connection, handshake.key))
+        code, reason = NORMAL, ""
+        try:
+            with services.registry.waiting():
+                started = await _shown(services, tap)
+        except StreamRefused as refusal:
+            await services.turnstile.next_turn()
+            services.note_refusal("stream", refusal.reason, **refusal.context)
+            code, reason = refusal.code, refusal.reason
+        except StreamClosed:
+            services.log.info("stream.closed", reason="before_start")
+        except asyncio.CancelledError:
+            connection.writer.write(websocket.close_frame(GOING_AWAY, "going away"))
+            connection.writer.close()
+            raise
+        else:
+            connection.head, connection.arrival = bytes(reading.raw), Arrival(tap, started)
+            return True
+        await linger(connection.writer, websocket.close_frame(code, reason))
+        return False
+
+    async def _refuse(self, connection: GuardedConnection, refusal: Refused, *, whole: bool) -> None:
+        if refusal.reason:
+            status = {} if refusal.kind == "connection" and refusal.status == 400 else {"status": refusal.status}
+            self._services.note_refusal(refusal.kind, refusal.reason, **status, **refusal.context)
+        answer = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n{_LAST_HEADERS}".encode()
+        if refusal.status == HTTPStatus.UNAUTHORIZED:
+            answer += b"WWW-Authenticate: Bearer\r\n"
+        answer += _server_headers(connection) + b"\r\n"
+        if whole:
+            connection.writer.write(answer)
+            connection.writer.close()
+        else:
+            await linger(connection.writer, answer)
+
+
+class _Reading:
+    """A request as it comes, read by the library that Hypercorn reads it with."""
+
+    def __init__(self, connection: GuardedConnection, services: ServerServices) -> None:
+        self._reader = connection.reader
+        self._turnstile = services.turnstile
+        max_header_bytes = services.settings.max_header_bytes * HEADER_NET
+        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=max_header_bytes)
+        self.raw = bytearray()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the request has come: then there is nothing left to drop."""
+        with contextlib.suppress(h11.RemoteProtocolError):
+            while self._parser.their_state is h11.SEND_BODY:
+                if self._parser.next_event() is h11.NEED_DATA:
+                    return False
+        return self._parser.their_state not in {h11.IDLE, h11.ERROR}
+
+    @property
+    def waits_to_be_asked(self) -> bool:
+        """Whether the peer keeps its body back until it is told to go on."""
+        return self._parser.they_are_waiting_for_100_continue
+
+    @property
+    def unread(self) -> bool:
+        """Whether something has come behind a handshake."""
+        return bool(self._parser.trailing_data[0]) or has_unread(self._reader)
+
+    async def next_event(self) -> Any:
+        """The parser's next event; raises `Refused` for what is no HTTP, `PeerGone` at the end."""
+        while True:
+            try:
+                event = self._parser.next_event()
+            except h11.RemoteProtocolError as fault:
+                status = fault.error_status_hint
+                raise Refused(status, "connection", "headers_too_large" if status == 431 else "bad_request") from None
+            if event is not h11.NEED_DATA:
+                return event
+            chunk = await self._reader.read(_READ_BYTES)
+            if not chunk:
+                raise PeerGone
+            await self._turnstile.next_turn()
+            self.raw += chunk
+            self._parser.receive_data(chunk)
+
+    async def body(self, max_bytes: int) -> bytes:
+        """The body; raises `WebhookRefused` when it is too large, before it is whole."""
+        body = bytearray()
+        while isinstance(event := await self.next_event(), h11.Data):
+            body += event.data
+            if len(body) > max_bytes:
+                raise WebhookRefused(413, "body_too_large")
+        return bytes(body)
+
+
+async def _shown(services: ServerServices, tap: Tap) -> StreamStarted | None:
+    """The stream that an accepted WebSocket has proved to be; None when Hypercorn must read it. Raises like `admit`."""
+    try:
+        return await admit(services, _Shown(tap, services))
+    except NotPlain:
+        return None
+
+
+class _Shown:
+    """What an accepted WebSocket shows at the door, message by message, within everybody's limits."""
+
+    def __init__(self, tap: Tap, services: ServerServices) -> None:
+        self._tap = tap
+        self._turnstile = services.turnstile
+        self._limits = MessageLimits(services.settings.max_message_bytes, services.settings.max_json_depth)
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises `StreamClosed`, `StreamRefused` or `NotPlain`."""
+        message = await self._tap.get()
+        if message is None:
+            if not self._tap.not_plain or self._tap.has_closed:
+                raise StreamClosed
+            code = self._tap.close_code()
+            if code is None:
+                raise NotPlain
+            raise StreamRefused("oversize" if code == websocket.TOO_BIG else "bad_frame", code)
+        await self._turnstile.next_turn()
+        fault = self._limits.fault_of(message)
+        if fault is not None:
+            raise StreamRefused(fault, websocket.TOO_BIG if fault == "oversize" else websocket.POLICY_VIOLATION)
+        return message
+
+
+def _handshake_of(asked: Asked) -> Handshake | None:
+    """The WebSocket's handshake that a request is, told as Hypercorn tells it; None for any other request."""
+    if asked.method != "GET":
+        return None
+    handshake = Handshake(asked.headers, asked.http_version)
+    upgrades = (handshake.upgrade or b"").strip().lower() == b"websocket"
+    return handshake if upgrades and "upgrade" in [token.lower() for token in handshake.connection_tokens or ()] else None
+
+
+def _accepting(connection: GuardedConnection, key: bytes) -> bytes:
+    """The answer that accepts a handshake (RFC 6455, 4.2.2), without an extension or a protocol: Twilio asks for none."""
+    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    accepted = b"Sec-WebSocket-Accept: " + generate_accept_token(key) + b"\r\n"
+    return upgraded + accepted + _server_headers(connection) + b"\r\n"
+
+
+def _server_headers(connection: GuardedConnection) -> bytes:
+    """What Hypercorn puts on every answer."""
+    return b"".join(name + b": " + value + b"\r\n" for name, value in connection.config.response_headers("h11"))
