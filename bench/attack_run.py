@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -84,8 +85,8 @@ class Attackers:
 
 
 @asynccontextmanager
-async def attackers(port: int, victims: list[PhoneCall], *, pause_s: float) -> AsyncIterator[Attackers]:
-    """Start the attackers of these live calls; ends them afterwards."""
+async def attackers(port: int, victims: list[PhoneCall], *, every_s: float) -> AsyncIterator[Attackers]:
+    """Start the attackers of these live calls, each of whom comes every `every_s`; ends them afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "stderr"
         with said.open("wb") as stderr:
@@ -100,7 +101,7 @@ async def attackers(port: int, victims: list[PhoneCall], *, pause_s: float) -> A
         try:
             older = [(v.call_sid, secret, n) for v in victims for n, secret in enumerate(v.older_tokens, 1)]
             live = [(v.call_sid, v.token, v.stream) for v in victims]
-            await them.tell({"port": port, "live": live, "older": older, "pause_s": pause_s})
+            await them.tell({"port": port, "live": live, "older": older, "every_s": every_s})
             await them.answer()
             yield them
         finally:
@@ -112,11 +113,11 @@ async def attackers(port: int, victims: list[PhoneCall], *, pause_s: float) -> A
 class Gang:
     """The attackers themselves."""
 
-    def __init__(self, loot: Loot, older: list[Token], pause_s: float, http: aiohttp.ClientSession) -> None:
+    def __init__(self, loot: Loot, older: list[Token], every_s: float, http: aiohttp.ClientSession) -> None:
         self._loot = loot
         # Each works once. When all are used up the last is shown again, and is refused as a used one.
         self._older = itertools.chain(older, itertools.repeat(loot.older_token))
-        self._pause_s = pause_s
+        self._every_s = every_s
         self._http = http
 
     async def attack(self, names: list[str], count: Counter[str]) -> None:
@@ -125,9 +126,10 @@ class Gang:
             for name in names:
                 for _ in range(WAITERS.get(name, 1)):
                     group.create_task(self._again_and_again(name, count))
-                await asyncio.sleep(self._pause_s / len(names) / 2)  # not in step
+                await asyncio.sleep(self._every_s / len(names) / 2)  # not in step
 
     async def _again_and_again(self, name: str, count: Counter[str]) -> None:
+        due_s = time.perf_counter()
         while True:
             loot = self._loot
             if name in (*FLOODS, ORDINARY):
@@ -140,7 +142,8 @@ class Gang:
                 await (ordinary_call(loot) if name == ORDINARY else ATTACKS[name].run(loot))
             except (OSError, EOFError, TimeoutError, WebSocketException):
                 count["turned away"] += 1  # at the door, or while speaking: that is what they are there for
-            await asyncio.sleep(self._pause_s)
+            due_s = max(due_s + self._every_s, time.perf_counter())  # at the same pace however quickly they are served
+            await asyncio.sleep(due_s - time.perf_counter())
 
     async def fresh_token(self) -> Token:
         """A good one, for a call of its own."""
@@ -172,7 +175,7 @@ async def obey() -> None:
             older_token=older[-1] if older else nothing,
         )
         loot = replace(loot, unused_token=await Gang(loot, [], 0, http).fresh_token())
-        gang = Gang(loot, older, stolen["pause_s"], http)
+        gang = Gang(loot, older, stolen["every_s"], http)
         bomb()  # its making takes a while
         print(json.dumps("ready"), flush=True)
         while line := await orders.readline():

@@ -5,7 +5,8 @@ others, again and again, and their medians compared. An attacked median further 
 is no noise, unless it is less than the measuring end itself is late by: that cannot be told from its own clock.
 
 A flood comes in a stream that was admitted, so a call is set up for it like for any other. What that costs is a newcomer's and
-no attack's: floods are held against windows with as many ordinary calls that hang up at once.
+no attack's: floods are held against windows with as many ordinary calls that hang up at once, and so are all attacks together,
+of which two are floods.
 """
 
 import math
@@ -18,7 +19,8 @@ from bench.track import Track
 
 DRAWS = 4000
 BEYOND = 0.005  # of the draws, on either side
-QUIET_STOLEN_PERCENT = 1.0  # of a window's time; with more given to others, its delays tell of those
+# Of a window's time: what is given to others beyond this could be one frame in a hundred, and the delays would tell of those.
+QUIET_STOLEN_PERCENT = 0.5
 FEWEST = 2  # windows of an attack that have a median
 DELAYS = ("down", "up", "worst call")
 TELLING = 1.0  # noise of as much as the median itself would excuse anything
