@@ -1,9 +1,10 @@
 """What strangers cost the others: calls that speak both ways, and the attacks of `attackers.py`, each alone and all at once.
 
 One server, one set of calls. Quiet and attacked windows of the same length follow one another in changing order, every attack
-in every round, so that what else the machine does falls on all of them alike; a delay is taken for every frame. A window in
-which the hypervisor gave more than 0.5 % of the machine to others is taken again at the end, while the patience lasts; what is
-left of those tells nothing. In five seconds a call has 125 of the model's chunks, so its p99 is not its single worst one.
+in every round, so that what else the machine does falls on all of them alike; a delay is taken for every frame, but for those
+of moments in which the host had taken a core away (`stalls`; how much that is stands in the column "aside"). A window that is
+mostly such moments is taken again at the end, while the patience lasts. In five seconds a call has 125 of the model's chunks:
+its p99 is not its single worst one.
 
 The attackers are a process of their own on the load's core that gives way whenever the measuring end wakes up; each comes at
 the same pace however quickly he is served. How late the measuring end itself was is shown ("clock"). When an attack is within
@@ -30,10 +31,11 @@ import aiohttp
 
 from bench.attack_run import FLOODS, ORDINARY, Attackers, AttackersFailed, attackers
 from bench.attackers import ATTACKS
-from bench.hostile_figures import DELAYS, QUIET_STOLEN_PERCENT, Verdict, Window, fill, judge, p99, turns, undisturbed
-from bench.measure import Server, cpu_s, pin_load, rss, run, server, stolen_s
+from bench.hostile_figures import DELAYS, MOST_ASIDE_PERCENT, SET_ASIDE, Verdict, Window, fill, judge, p99, turns, undisturbed
+from bench.measure import LOAD_CORE, SERVER_CORE, Server, cpu_s, pin_load, rss, run, server, stolen_s
 from bench.model_peer import ModelCall
 from bench.phone_peer import PhoneCall, place_call
+from bench.stalls import Probes, probes
 from bench.track import Track
 
 ALL = "all at once"
@@ -90,7 +92,12 @@ async def measure(order: list[str], calls: int, window_s: float, every_s: float,
     """Go through the windows in this order."""
     evening = Evening()
     late_s: list[tuple[float, float]] = []
-    async with server("callbot", converter="sinc_medium", talk=False, **LIMITS) as under_test:
+    async with (
+        probes(sorted({SERVER_CORE, LOAD_CORE})) as watching_host,
+        server("callbot", converter="sinc_medium", talk=False, **LIMITS) as under_test,
+    ):
+        if not watching_host.is_sharp:
+            print("no real-time priority here: what the host takes is not told from what an attack takes", file=sys.stderr)
         phones = [PhoneCall(number, stream=STREAM) for number in range(calls)]
         # A connection for each request: the server closes idle ones after a second, and that must not meet a webhook.
         connector = aiohttp.TCPConnector(force_close=True)
@@ -104,7 +111,7 @@ async def measure(order: list[str], calls: int, window_s: float, every_s: float,
             await _line_up(evening)
             async with attackers(under_test.port, phones, every_s=every_s) as them:
                 await asyncio.sleep(2.0)
-                await _go_through(order, evening, under_test, them, window_s, patience_s)
+                await _go_through(order, evening, under_test, them, window_s, patience_s, watching_host)
             await _line_up(evening)
             _show_progress(len(order), len(order), "")
             evening.sessions = len(under_test.model.calls)
@@ -112,15 +119,23 @@ async def measure(order: list[str], calls: int, window_s: float, every_s: float,
                 phone.stop.set()
             asyncio.get_running_loop().remove_reader(watching)
             os.close(watching)
+        aside = watching_host.aside()
         evening.said = [json.loads(line) for line in under_test.output.read_bytes().splitlines() if line.startswith(b"{")]
     for window in evening.windows:
-        fill(window, evening.tracks)
-        window.clock_ms = 1000 * p99([late for at_s, late in late_s if window.from_s <= at_s < window.to_s])
+        fill(window, evening.tracks, aside)
+        lates = [late for at_s, late in late_s if window.from_s <= at_s < window.to_s and not aside.has(at_s)]
+        window.clock_ms = 1000 * p99(lates)
     return evening
 
 
 async def _go_through(
-    order: list[str], evening: Evening, under_test: Server, them: Attackers, window_s: float, patience_s: float
+    order: list[str],
+    evening: Evening,
+    under_test: Server,
+    them: Attackers,
+    window_s: float,
+    patience_s: float,
+    watching_host: Probes,
 ) -> None:
     """One window after the other; then, while the patience lasts, the disturbed ones again: the disturbance may be over."""
 
@@ -131,17 +146,20 @@ async def _go_through(
         await asyncio.sleep(SETTLE_S if attack else 0.0)
         return window
 
+    def is_enough(window: Window) -> bool:
+        return watching_host.aside().percent(window.from_s, window.to_s) <= MOST_ASIDE_PERCENT
+
     disturbed: deque[Window] = deque()
     for number, attack in enumerate(order):
         _show_progress(number, len(order), attack)
         window = await take(attack)
-        (evening.windows if window.stolen_percent <= QUIET_STOLEN_PERCENT else disturbed).append(window)
+        (evening.windows if is_enough(window) else disturbed).append(window)
     until_s = time.perf_counter() + patience_s
     while disturbed and time.perf_counter() < until_s:
         _show_progress(len(order) - len(disturbed), len(order), disturbed[0].attack)
         window = await take(disturbed.popleft().attack)
         evening.again += 1
-        (evening.windows if window.stolen_percent <= QUIET_STOLEN_PERCENT else disturbed).append(window)
+        (evening.windows if is_enough(window) else disturbed).append(window)
     evening.windows += disturbed
 
 
@@ -247,12 +265,14 @@ def report(evening: Evening, attacks: list[str]) -> int:
         f"{len(evening.calls)} calls; {len(quiet)} quiet windows, {frames:.0f} frames each; {evening.again} taken again; "
         f"{stolen:.1f} % of the machine's time went to others (median)"
     )
-    print("p99 in ms, median over rounds, in brackets what as many windows without it vary by; ! is more than noise")
-    print(f"{'':22}{'came':>6}{'core %':>8}{'clock':>7}" + "".join(f"{figure:>26}" for figure in DELAYS))
+    print("p99 in ms and % of the time set aside, median over rounds, in brackets what as many windows without it vary by;")
+    print("! is more than noise")
+    figures = (*DELAYS, SET_ASIDE)
+    print(f"{'':22}{'came':>6}{'core %':>8}{'clock':>7}" + "".join(f"{figure:>26}" for figure in figures))
     verdicts: list[Verdict] = []
     print(
         _row("quiet", quiet, "")
-        + "".join(f"{statistics.median(w.p99_ms[figure] for w in quiet):9.2f}{'':17}" for figure in DELAYS)
+        + "".join(f"{statistics.median(w.figures[figure] for w in quiet):9.2f}{'':17}" for figure in figures)
     )
     for attack in attacks:
         attacked = [window for window in windows if window.attack == attack]
@@ -260,16 +280,16 @@ def report(evening: Evening, attacks: list[str]) -> int:
         row = _row(attack, attacked, str(came))
         for verdict in judge(windows, attack, beside=BESIDE.get(attack, "")):
             if attack in BESIDE.values():
-                row += f"{verdict.attacked_ms:9.2f}{'':17}"
+                row += f"{verdict.attacked:9.2f}{'':17}"
                 continue
             mark = " " if verdict.within_noise else "!"
-            row += f"{verdict.attacked_ms:9.2f}{mark}({verdict.noise_ms[0]:6.2f} -{verdict.noise_ms[1]:6.2f}) "
+            row += f"{verdict.attacked:9.2f}{mark}({verdict.noise[0]:6.2f} -{verdict.noise[1]:6.2f}) "
             verdicts.append(verdict)
         print(row)
     moved = not all(verdict.within_noise for verdict in verdicts)
     telling = judged is not None and all(verdict.telling for verdict in verdicts)
     if not telling:
-        print("UNDECIDED: another load is on this machine; the quiet windows vary too much, or too few were without it.")
+        print("UNDECIDED: another load is on this machine; the quiet windows vary too much, or too little is left of too many.")
     else:
         print("MORE THAN NOISE" if moved else "within noise")
     if not _report_server(evening) or (telling and moved):

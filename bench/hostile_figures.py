@@ -2,7 +2,9 @@
 
 The noise is quiet against quiet, with the same count: as many quiet windows as there were attacked ones are drawn, and as many
 others, again and again, and their medians compared. An attacked median further above the quiet one than all but 0.5 % of these
-is no noise, unless it is less than the measuring end itself is late by: that cannot be told from its own clock.
+is no noise, unless it is less than the measuring end itself is late by: that cannot be told from its own clock. What was sent
+while the host had taken a core away is set aside (`stalls`); how much that is, is a figure like the others, so that an attack
+can't hide behind it.
 
 A flood comes in a stream that was admitted, so a call is set up for it like for any other. What that costs is a newcomer's and
 no attack's: floods are held against windows with as many ordinary calls that hang up at once, and so are all attacks together,
@@ -15,27 +17,29 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass, field
 
+from bench.stalls import Aside
 from bench.track import Track
 
 DRAWS = 4000
 BEYOND = 0.005  # of the draws, on either side
-# Of a window's time: what is given to others beyond this could be one frame in a hundred, and the delays would tell of those.
-QUIET_STOLEN_PERCENT = 0.5
+MOST_ASIDE_PERCENT = 50.0  # of a window's time: what is left of it has frames enough to have a p99
 FEWEST = 2  # windows of an attack that have a median
 DELAYS = ("down", "up", "worst call")
+SET_ASIDE = "aside"
+ASIDE_RESOLUTION = 1.0  # percent of the time: a stall of 15 ms in one of the windows
 TELLING = 1.0  # noise of as much as the median itself would excuse anything
 
 
 @dataclass(slots=True)
 class Window:
-    """One stretch of time. `attack` is empty for a quiet one; the figures are p99 in ms."""
+    """One stretch of time. `attack` is empty for a quiet one; the figures are p99 in ms, and what is set aside in percent."""
 
     attack: str
     from_s: float
     to_s: float
     core_percent: float
     clock_ms: float  # how late the measuring end itself was
-    p99_ms: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
     counted: int = 0
     stolen_percent: float = 0.0  # of the machine's time: what the hypervisor gave to others
 
@@ -45,19 +49,19 @@ class Verdict:
     """One figure of one attack beside the quiet windows."""
 
     figure: str
-    quiet_ms: float  # of the windows that it is held against
-    noise_ms: tuple[float, float]  # where the median of as many of those may lie
-    attacked_ms: float
+    quiet: float  # of the windows that it is held against
+    noise: tuple[float, float]  # where the median of as many of those may lie
+    attacked: float
 
     @property
     def within_noise(self) -> bool:
         """Whether the attacked median could be one of quiet windows; being quicker is no harm."""
-        return math.isfinite(self.noise_ms[1]) and self.attacked_ms <= self.noise_ms[1]
+        return math.isfinite(self.noise[1]) and self.attacked <= self.noise[1]
 
     @property
     def telling(self) -> bool:
         """Whether the quiet windows are alike enough for "within noise" to mean something."""
-        return self.noise_ms[1] - self.quiet_ms <= TELLING * self.quiet_ms
+        return self.figure == SET_ASIDE or self.noise[1] - self.quiet <= TELLING * self.quiet
 
 
 def p99(values: list[float]) -> float:
@@ -65,26 +69,29 @@ def p99(values: list[float]) -> float:
     return sorted(values)[math.ceil(0.99 * len(values)) - 1] if values else math.nan
 
 
-def fill(window: Window, calls: list[tuple[Track, Track]]) -> None:
+def fill(window: Window, calls: list[tuple[Track, Track]], aside: Aside | None = None) -> None:
     """Take the window's figures from the calls' two tracks each, down and up."""
-    of_calls = [(down.delays(window.from_s, window.to_s), up.delays(window.from_s, window.to_s)) for down, up in calls]
+    aside = Aside() if aside is None else aside
+    from_s, to_s = window.from_s, window.to_s
+    of_calls = [(down.delays(from_s, to_s, aside), up.delays(from_s, to_s, aside)) for down, up in calls]
     downs, ups = ([delay for call in of_calls for delay in call[way]] for way in (0, 1))
     window.counted = len(downs) + len(ups)
-    window.p99_ms = {
+    window.figures = {
         "down": 1000 * p99(downs),
         "up": 1000 * p99(ups),
         "worst call": 1000 * max((max(p99(down), p99(up)) for down, up in of_calls), default=math.nan),
+        SET_ASIDE: aside.percent(from_s, to_s),
     }
 
 
-def noise(quiet_ms: list[float], count: int) -> tuple[float, float]:
+def noise(quiet: list[float], count: int) -> tuple[float, float]:
     """How far the median of `count` quiet windows lies from that of as many others, for the lucky and the unlucky."""
-    if 2 * count > len(quiet_ms):
-        raise ValueError(f"{len(quiet_ms)} quiet windows are too few to draw {count} twice")
+    if 2 * count > len(quiet):
+        raise ValueError(f"{len(quiet)} quiet windows are too few to draw {count} twice")
     chance = random.Random(1)
     apart = []
     for _ in range(DRAWS):
-        drawn = chance.sample(quiet_ms, 2 * count)
+        drawn = chance.sample(quiet, 2 * count)
         apart.append(statistics.median(drawn[:count]) - statistics.median(drawn[count:]))
     apart.sort()
     beyond = int(BEYOND * DRAWS)
@@ -98,21 +105,21 @@ def judge(windows: list[Window], attack: str, *, beside: str = "") -> list[Verdi
     newcomers = [window for window in windows if beside and window.attack == beside]
     resolution_ms = statistics.median(window.clock_ms for window in quiet)
     verdicts = []
-    for figure in DELAYS:
-        of_quiet = [window.p99_ms[figure] for window in quiet]
+    for figure in (*DELAYS, SET_ASIDE):
+        of_quiet = [window.figures[figure] for window in quiet]
         median = statistics.median(of_quiet)
         low, high = noise(of_quiet, len(attacked))
         if newcomers:
-            median = max(median, statistics.median(window.p99_ms[figure] for window in newcomers))
-        of_attacked = statistics.median(window.p99_ms[figure] for window in attacked)
-        limits = (median + low, median + max(high, resolution_ms))
+            median = max(median, statistics.median(window.figures[figure] for window in newcomers))
+        of_attacked = statistics.median(window.figures[figure] for window in attacked)
+        limits = (median + low, median + max(high, ASIDE_RESOLUTION if figure == SET_ASIDE else resolution_ms))
         verdicts.append(Verdict(figure, median, limits, of_attacked))
     return verdicts
 
 
 def undisturbed(windows: list[Window], attacks: list[str]) -> list[Window] | None:
-    """The windows whose time was the machine's own; None when they are too few to judge each of the attacks by."""
-    left = [window for window in windows if window.stolen_percent <= QUIET_STOLEN_PERCENT]
+    """The windows of which enough is left; None when they are too few to judge each of the attacks by."""
+    left = [window for window in windows if window.figures[SET_ASIDE] <= MOST_ASIDE_PERCENT]
     count = Counter(window.attack for window in left)
     most = max(count[attack] for attack in attacks)
     enough = all(count[attack] >= FEWEST for attack in attacks) and count[""] >= 2 * most

@@ -5,6 +5,8 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from bench.stalls import Aside
+
 
 def no_times() -> "array[float]":
     """An empty array of times."""
@@ -36,13 +38,16 @@ class Track:
     arrived: Arrivals
     piece_samples: int
 
-    def delays(self, from_s: float, to_s: float) -> list[float]:
+    def delays(self, from_s: float, to_s: float, aside: Aside | None = None) -> list[float]:
         """From sending each piece of this stretch to the arrival that began it, in s; infinite for what never came.
 
-        What began a piece brings the total past all pieces before it. The converter's own delay is less than a piece.
+        What began a piece brings the total past all pieces before it. The converter's own delay is less than a piece. What was
+        sent at times that are set aside does not count.
         """
         found = []
         for piece in range(bisect_right(self.sent_s, from_s), bisect_right(self.sent_s, to_s)):
+            if aside is not None and aside.has(self.sent_s[piece]):
+                continue
             at = bisect_right(self.arrived.samples, piece * self.piece_samples)
             found.append(self.arrived.at_s[at] - self.sent_s[piece] if at < len(self.arrived.at_s) else math.inf)
         return found

@@ -19,6 +19,16 @@ LARGEST_INPUT = 4096  # bytes; what matters in a message or a form fits into tha
 Check = Callable[[bytes], object]
 
 
+class BrokenPromise(Exception):
+    """The code under test did what it must not."""
+
+
+def require(holds: bool, promise: str) -> None:
+    """Raises `BrokenPromise` unless it holds."""
+    if not holds:
+        raise BrokenPromise(promise)
+
+
 def run(name: str, load: Callable[[], Check], seeds: Iterable[bytes], words: Iterable[str]) -> None:
     """Fuzz what `load` returns; it is called with atheris's import hook active, so that what it imports is instrumented.
 

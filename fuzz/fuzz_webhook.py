@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fuzz import campaign
+from fuzz.campaign import BrokenPromise, require
 
 ORIGIN = "https://bot.example"
 AUTH_TOKEN = "planted-auth-token-5f1c"  # noqa: S105 - looked for in everything that comes out
@@ -161,7 +162,7 @@ def check(text: bytes) -> str:
     content_type = BODY_TYPES[head[2] % len(BODY_TYPES)]
     if signing == SIGNED_JSON:
         query = (query + b"&" if query else b"") + b"bodySHA256=" + hashlib.sha256(body).hexdigest().encode()
-    signatures = _signatures(signing, path + (b"?" + query if query else b""), method, body)
+    shown = signatures(signing, path + (b"?" + query if query else b""), method, body)
     scope = {
         "type": "http",
         "asgi": {"spec_version": "2.3", "version": "3.0"},
@@ -172,7 +173,7 @@ def check(text: bytes) -> str:
         "raw_path": path,
         "query_string": query,
         "root_path": "",
-        "headers": [(b"host", b"evil.example"), (b"content-type", content_type), *signatures],
+        "headers": [(b"host", b"evil.example"), (b"content-type", content_type), *shown],
         "client": ("203.0.113.9", 1),
         "server": ("127.0.0.1", 8080),
         "state": {},
@@ -184,11 +185,11 @@ def check(text: bytes) -> str:
     return f"{path.decode()} {status}"
 
 
-def _signatures(signing: int, target: bytes, method: str, body: bytes) -> list[tuple[bytes, bytes]]:
+def signatures(signing: int, target: bytes, method: str, body: bytes, origin: str = ORIGIN) -> list[tuple[bytes, bytes]]:
     """What Twilio would send for this request, or what somebody else would. HMAC-SHA1 (Twilio, "Webhooks security")."""
     if signing == UNSIGNED:
         return []
-    signed = ORIGIN + target.decode("ascii")
+    signed = origin + target.decode("ascii")
     if signing != SIGNED_JSON and method != "GET" and b"bodySHA256" not in target:
         pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         signed += "".join(name + value for name, value in sorted(set(pairs)))
@@ -200,38 +201,29 @@ def _signatures(signing: int, target: bytes, method: str, body: bytes) -> list[t
 
 
 def _judge(exchange: Exchange, path: bytes, status: int, answer: bytes, *, is_signed: bool) -> None:
-    _require(status in STATUSES, f"an answer of a few kinds, not {status}")
+    require(status in STATUSES, f"an answer of a few kinds, not {status}")
     if path.startswith(b"/twi") and path in PATHS[:3] and not is_signed:
-        _require(status in {403, 405} and not answer, "a stranger is told nothing")
+        require(status in {403, 405} and not answer, "a stranger is told nothing")
     if path in PATHS[:2] and status == 200 and answer:
         _judge_twiml(answer)
     said = repr(exchange.lines)
     for secret in (AUTH_TOKEN, GEMINI_KEY):
-        _require(secret.encode() not in answer and secret not in said, "no secret comes out")
+        require(secret.encode() not in answer and secret not in said, "no secret comes out")
     for token in re.findall(rb'name="token" value="([^"]+)"', answer):
-        _require(token.decode() not in said, "no token is logged")
-    _require("server.crashed" not in said and "exception" not in said, "nothing crashes")
-    _require(len(exchange.lines) <= 3, "a request makes a line or two")
-    _require(all(len(str(value)) <= 200 for line in exchange.lines for value in line.values()), "lines are short")
-    _require(len(exchange.store) <= MAX_REMEMBERED, "what is remembered is bounded")
+        require(token.decode() not in said, "no token is logged")
+    require("server.crashed" not in said and "exception" not in said, "nothing crashes")
+    require(len(exchange.lines) <= 3, "a request makes a line or two")
+    require(all(len(str(value)) <= 200 for line in exchange.lines for value in line.values()), "lines are short")
+    require(len(exchange.store) <= MAX_REMEMBERED, "what is remembered is bounded")
 
 
 def _judge_twiml(answer: bytes) -> None:
     document = ET.fromstring(answer)  # noqa: S314 - our own answer
     for verb in document.iter():
-        _require(verb.tag in VERBS, f"no verb of a stranger's: {verb.tag}")
+        require(verb.tag in VERBS, f"no verb of a stranger's: {verb.tag}")
         for name in ("url", "action", "statusCallback"):
             address = verb.get(name, ORIGIN)
-            _require(address.startswith((ORIGIN, "wss://bot.example/")), f"no address of a stranger's: {address}")
-
-
-class BrokenPromise(Exception):
-    """The server did what it must not."""
-
-
-def _require(holds: bool, promise: str) -> None:
-    if not holds:
-        raise BrokenPromise(promise)
+            require(address.startswith((ORIGIN, "wss://bot.example/")), f"no address of a stranger's: {address}")
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ The first byte of an input chooses the decoder and whether the rest is text or b
 import json
 
 from fuzz import campaign
+from fuzz.campaign import require
 
 SID = "0123456789abcdef" * 2
 # What a mutation may put in: the keys of both wires, and values at the edges.
@@ -94,21 +95,21 @@ def _check_twilio(message: str | bytes) -> str:
     decoded = twilio.decode(message)
     match decoded:
         case twilio.Unreadable(fault=fault):
-            _require(fault.isidentifier() and len(fault) < 20, "a fault is a short word of ours")
+            require(fault.isidentifier() and len(fault) < 20, "a fault is a short word of ours")
         case twilio.Media() as media:
-            _require(len(media.payload) <= len(message), "no audio that did not come")
+            require(len(media.payload) <= len(message), "no audio that did not come")
             slow = incoming._decode_tolerantly(message) if isinstance(message, str) else None  # noqa: SLF001 - the oracle
-            _require(slow == media, "both paths read the same")
+            require(slow == media, "both paths read the same")
         case twilio.Start() as start:
             texts = [start.stream_sid, start.call_sid, start.account_sid, start.media_format.encoding]
-            _require(max(map(len, texts)) <= 256 and len(start.custom_parameters) <= 32, "a start is small")
-            _require(all(len(name) + len(value) <= 1000 for name, value in start.custom_parameters.items()), "parameters too")
+            require(max(map(len, texts)) <= 256 and len(start.custom_parameters) <= 32, "a start is small")
+            require(all(len(name) + len(value) <= 1000 for name, value in start.custom_parameters.items()), "parameters too")
         case twilio.Dtmf(digit=digit):
-            _require(digit in set("0123456789*#ABCD"), "a key of a telephone")
+            require(digit in set("0123456789*#ABCD"), "a key of a telephone")
         case twilio.Mark(name=name):
-            _require(len(name) <= 256, "a name is short")
+            require(len(name) <= 256, "a name is short")
             pair = twilio.parse_mark(name)
-            _require(pair is None or twilio.parse_mark(twilio.mark_name(*pair)) == pair, "a mark is read as it was made")
+            require(pair is None or twilio.parse_mark(twilio.mark_name(*pair)) == pair, "a mark is read as it was made")
         case twilio.Connected() | twilio.Stop():
             pass
     return f"twilio {type(decoded).__name__}"
@@ -120,28 +121,19 @@ def _check_gemini(frame: str | bytes) -> str:
 
     decoded = gemini.decode(frame)
     if isinstance(decoded, gemini.Unreadable):
-        _require(decoded.fault.isidentifier() and len(decoded.fault) < 20, "a fault is a short word of ours")
+        require(decoded.fault.isidentifier() and len(decoded.fault) < 20, "a fault is a short word of ours")
         return f"gemini {decoded.fault}"
     size = len(frame)
-    _require(sum(len(part.pcm) for part in decoded.audio) <= size, "no audio that did not come")
-    _require(all(1000 <= part.rate_hz <= 999_999 for part in decoded.audio), "a rate is one")
-    _require(len(decoded.unknown_keys) <= 16 and all(len(key) <= 64 for key in decoded.unknown_keys), "few new keys are told")
-    _require(all(fault.isidentifier() and len(fault) < 60 for fault in decoded.faults), "faults are our own words")
-    _require(decoded.go_away_time_left_s is None or 0 <= decoded.go_away_time_left_s <= 1e9, "a time is one")
+    require(sum(len(part.pcm) for part in decoded.audio) <= size, "no audio that did not come")
+    require(all(1000 <= part.rate_hz <= 999_999 for part in decoded.audio), "a rate is one")
+    require(len(decoded.unknown_keys) <= 16 and all(len(key) <= 64 for key in decoded.unknown_keys), "few new keys are told")
+    require(all(fault.isidentifier() and len(fault) < 60 for fault in decoded.faults), "faults are our own words")
+    require(decoded.go_away_time_left_s is None or 0 <= decoded.go_away_time_left_s <= 1e9, "a time is one")
     counts = [] if decoded.usage is None else [decoded.usage.prompt_tokens, decoded.usage.response_tokens]
-    _require(all(count is None or 0 <= count <= 2**53 for count in counts), "tokens are counted")
+    require(all(count is None or 0 <= count <= 2**53 for count in counts), "tokens are counted")
     fast = incoming._audio_only(frame)  # noqa: SLF001 - the oracle
-    _require(fast is None or fast == incoming._decode_tolerantly(frame), "both paths read the same")  # noqa: SLF001
+    require(fast is None or fast == incoming._decode_tolerantly(frame), "both paths read the same")  # noqa: SLF001
     return "gemini message" if fast is None else "gemini audio"
-
-
-class BrokenPromise(Exception):
-    """A decoder did what it must not."""
-
-
-def _require(holds: bool, promise: str) -> None:
-    if not holds:
-        raise BrokenPromise(promise)
 
 
 def main() -> None:

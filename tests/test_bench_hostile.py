@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import os
 import random
 import sys
+import time
 from array import array
 from collections import Counter
 from pathlib import Path
@@ -11,7 +13,20 @@ from pathlib import Path
 import pytest
 
 from bench.attack_run import Attackers, AttackersFailed
-from bench.hostile_figures import DELAYS, Window, fill, judge, noise, p99, turns, undisturbed
+from bench.hostile_figures import (
+    DELAYS,
+    MOST_ASIDE_PERCENT,
+    SET_ASIDE,
+    Verdict,
+    Window,
+    fill,
+    judge,
+    noise,
+    p99,
+    turns,
+    undisturbed,
+)
+from bench.stalls import Aside, probes
 from bench.track import Arrivals, Track
 
 
@@ -25,8 +40,12 @@ def track(delays_s: list[float], *, lost: frozenset[int] = frozenset(), lag: int
 
 
 def window(attack: str, worse_ms: float = 0.0, *, chance: random.Random) -> Window:
-    figures = {figure: 2.0 + chance.gauss(0.0, 0.1) + worse_ms for figure in DELAYS}
+    figures = {figure: 2.0 + chance.gauss(0.0, 0.1) + worse_ms for figure in DELAYS} | {SET_ASIDE: 5.0}
     return Window(attack, 0.0, 1.0, 0.0, 0.0, figures)
+
+
+def of_delays(windows: list[Window], attack: str, *, beside: str = "") -> list[Verdict]:
+    return [verdict for verdict in judge(windows, attack, beside=beside) if verdict.figure in DELAYS]
 
 
 def evening(worse_ms: float) -> list[Window]:
@@ -64,8 +83,8 @@ def test_one_call_that_suffers_shows_although_the_others_do_not() -> None:
     well, ill = track([0.002] * 100), track([0.002] * 50 + [0.008] * 50)
     filled = Window("", 0.0, 2.0, 0.0, 0.0)
     fill(filled, [(well, well)] * 199 + [(well, ill)])
-    assert filled.p99_ms["worst call"] == pytest.approx(8.0)
-    assert filled.p99_ms["up"] == filled.p99_ms["down"] == pytest.approx(2.0)
+    assert filled.figures["worst call"] == pytest.approx(8.0)
+    assert filled.figures["up"] == filled.figures["down"] == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -73,53 +92,106 @@ def test_one_call_that_suffers_shows_although_the_others_do_not() -> None:
 )
 def test_an_attack_is_within_noise_only_when_quiet_windows_do_the_same(worse_ms: float, within: bool) -> None:
     windows = evening(worse_ms)
-    assert [verdict.within_noise for verdict in judge(windows, "b")] == [within] * len(DELAYS)
+    assert [verdict.within_noise for verdict in of_delays(windows, "b")] == [within] * len(DELAYS)
 
 
 def test_quiet_windows_without_end_excuse_nothing() -> None:
     windows = [window("" if number % 3 else "a", chance=random.Random(number)) for number in range(9)]
     for quiet in windows:
         if not quiet.attack:
-            quiet.p99_ms = dict.fromkeys(DELAYS, math.inf)
-    assert not any(verdict.within_noise for verdict in judge(windows, "a"))
+            quiet.figures = dict.fromkeys(DELAYS, math.inf) | {SET_ASIDE: 5.0}
+    assert not any(verdict.within_noise for verdict in of_delays(windows, "a"))
 
 
 @pytest.mark.parametrize(("apart_ms", "telling"), [(0.1, True), (30.0, False), (math.inf, False)])
 def test_windows_that_vary_by_more_than_their_median_tell_nothing(apart_ms: float, telling: bool) -> None:
     windows = evening(0.0)
     for quiet in [window for window in windows if not window.attack][::2]:
-        quiet.p99_ms = dict.fromkeys(DELAYS, 2.0 + apart_ms)
-    assert [verdict.telling for verdict in judge(windows, "b")] == [telling] * len(DELAYS)
+        quiet.figures = dict.fromkeys(DELAYS, 2.0 + apart_ms) | {SET_ASIDE: 5.0}
+    assert [verdict.telling for verdict in of_delays(windows, "b")] == [telling] * len(DELAYS)
 
 
 def test_a_shift_that_the_measuring_end_could_have_made_itself_is_no_verdict() -> None:
     windows = evening(0.5)
     for window in windows:
         window.clock_ms = 1.0
-    assert all(verdict.within_noise for verdict in judge(windows, "b"))
+    assert all(verdict.within_noise for verdict in of_delays(windows, "b"))
     for window in windows:
         window.clock_ms = 0.2
-    assert not any(verdict.within_noise for verdict in judge(windows, "b"))
+    assert not any(verdict.within_noise for verdict in of_delays(windows, "b"))
 
 
 def test_a_flood_is_held_against_as_many_newcomers() -> None:
     windows = evening(0.5)
-    assert not any(verdict.within_noise for verdict in judge(windows, "b"))
-    assert all(verdict.within_noise for verdict in judge(windows, "b", beside="a"))
+    assert not any(verdict.within_noise for verdict in of_delays(windows, "b"))
+    assert all(verdict.within_noise for verdict in of_delays(windows, "b", beside="a"))
 
 
-def test_windows_whose_time_went_to_others_are_not_judged() -> None:
+def test_windows_of_which_too_little_is_left_are_not_judged() -> None:
     windows = evening(0.0)
     assert undisturbed(windows, ["a", "b"]) == windows
     (first, *others) = [window for window in windows if window.attack == "a"]
-    first.stolen_percent = 1.5
+    first.figures[SET_ASIDE] = MOST_ASIDE_PERCENT + 1
     left = undisturbed(windows, ["a", "b"])
     assert left is not None
     assert first not in left
     assert len(left) == len(windows) - 1
-    others[0].stolen_percent = 1.5
+    others[0].figures[SET_ASIDE] = MOST_ASIDE_PERCENT + 1
     assert undisturbed(windows, ["a", "b"]) is None
     assert undisturbed(windows, ["b"]) is not None
+
+
+def test_what_was_sent_around_a_stall_is_set_aside_until_what_came_meanwhile_is_worked_off() -> None:
+    aside = Aside.around([(1.0, 1.01), (1.02, 1.03), (5.0, 5.001)])
+    assert (aside.from_s, aside.to_s) == (pytest.approx([0.9985, 4.9985]), pytest.approx([1.05, 5.003]))
+    assert [aside.has(at_s) for at_s in (0.998, 0.999, 1.049, 1.051, 5.0, 9.0)] == [False, True, True, False, True, False]
+    assert aside.percent(0.0, 10.0) == pytest.approx(0.56)
+    assert aside.percent(1.0, 1.1) == pytest.approx(50.0)
+    assert aside.percent(2.0, 3.0) == Aside().percent(0.0, 1.0) == 0.0
+
+
+def test_what_is_set_aside_does_not_count() -> None:
+    late = track([0.001] * 50 + [0.5] + [0.001] * 50)
+    held_up, filled = Aside.around([(0.999, 1.002)]), Window("", 0.0, 3.0, 0.0, 0.0)
+    fill(filled, [(late, late)], held_up)
+    assert filled.figures["worst call"] == pytest.approx(1.0)
+    assert filled.figures[SET_ASIDE] == pytest.approx(0.35)
+    assert len(late.delays(-1.0, 3.0, held_up)) == 100
+
+
+def test_an_attack_cannot_hide_in_what_is_set_aside() -> None:
+    windows = evening(0.0)
+    assert all(verdict.within_noise for verdict in judge(windows, "b"))
+    for attacked in [window for window in windows if window.attack == "b"]:
+        attacked.figures[SET_ASIDE] = 8.0
+    assert [verdict.figure for verdict in judge(windows, "b") if not verdict.within_noise] == [SET_ASIDE]
+
+
+async def test_a_probe_tells_of_the_times_in_which_nobody_could_run() -> None:
+    """A hog of higher priority holds the core for 50 ms, as a host would."""
+    core = min(os.sched_getaffinity(0))
+    async with probes([core]) as watching:
+        if not watching.is_sharp:
+            pytest.skip("no real-time priority here")
+        begun_s = time.perf_counter()
+        hog = await asyncio.create_subprocess_exec(sys.executable, "-c", HOG, str(core), stdout=asyncio.subprocess.PIPE)
+        told, _ = await hog.communicate()
+        aside = watching.aside()
+    from_s, to_s = (float(word) for word in told.split())
+    assert begun_s < from_s < to_s
+    assert aside.has((from_s + to_s) / 2)
+    assert any(end - begin >= 0.03 for begin, end in watching.stalls)
+
+
+HOG = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(2))
+begin = time.perf_counter()
+while time.perf_counter() < begin + 0.05:
+    pass
+print(begin, time.perf_counter())
+"""
 
 
 def test_noise_is_quiet_against_as_many_quiet() -> None:

@@ -16,21 +16,19 @@ from urllib.parse import unquote
 
 import h11
 from hypercorn.protocol.ws_stream import Handshake
-from wsproto.utilities import generate_accept_token
 
 from callbot.actors.ports import StreamClosed
-from callbot.messages import StreamStarted
 from callbot.server import twiml
-from callbot.server.admission import StreamRefused, admit, check_handshake
+from callbot.server.admission import StreamRefused, check_handshake
 from callbot.server.app import SECURITY_HEADERS, STREAM_PATH, headers_too_large, metrics_refusal
 from callbot.server.guard import Arrival, GuardedConnection
-from callbot.server.limits import MessageLimits
 from callbot.server.lingering import linger
 from callbot.server.refusals import RefusalKind
 from callbot.server.services import ServerServices
 from callbot.server.stream import GOING_AWAY, NORMAL, raw_target
 from callbot.server.tap import Tap, has_unread
 from callbot.server.trace import follow_trace
+from callbot.server.waiting_room import acceptance, header_lines, hear
 from callbot.server.webhooks import Headers, WebhookRefused, check_header, signed_fields
 from callbot.wire import websocket
 
@@ -59,10 +57,6 @@ class Refused(Exception):
 
 class PeerGone(Exception):
     """There is nobody left to answer."""
-
-
-class NotPlain(Exception):
-    """What came on a WebSocket is allowed and Hypercorn's to read: a ping, a message in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +178,11 @@ class Door:
         if asked.route != STREAM_PATH or not handshake.is_valid() or handshake.key is None or reading.unread:
             raise Refused(400, "connection", "bad_request")
         tap = Tap(connection.writer)
-        connection.writer.write(_accepting(connection, handshake.key))
+        connection.writer.write(acceptance(handshake.key, connection.config.response_headers("h11")))
         code, reason = NORMAL, ""
         try:
             with services.registry.waiting():
-                started = await _shown(services, tap)
+                started = await hear(services, tap)
         except StreamRefused as refusal:
             await services.turnstile.next_turn()
             services.note_refusal("stream", refusal.reason, **refusal.context)
@@ -212,7 +206,7 @@ class Door:
         answer = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n{_LAST_HEADERS}".encode()
         if refusal.status == HTTPStatus.UNAUTHORIZED:
             answer += b"WWW-Authenticate: Bearer\r\n"
-        answer += _server_headers(connection) + b"\r\n"
+        answer += header_lines(connection.config.response_headers("h11")) + b"\r\n"
         if whole:
             connection.writer.write(answer)
             connection.writer.close()
@@ -276,55 +270,19 @@ class _Reading:
         return bytes(body)
 
 
-async def _shown(services: ServerServices, tap: Tap) -> StreamStarted | None:
-    """The stream that an accepted WebSocket has proved to be; None when Hypercorn must read it. Raises like `admit`."""
-    try:
-        return await admit(services, _Shown(tap, services))
-    except NotPlain:
-        return None
-
-
-class _Shown:
-    """What an accepted WebSocket shows at the door, message by message, within everybody's limits."""
-
-    def __init__(self, tap: Tap, services: ServerServices) -> None:
-        self._tap = tap
-        self._turnstile = services.turnstile
-        self._limits = MessageLimits(services.settings.max_message_bytes, services.settings.max_json_depth)
-
-    async def receive(self) -> str | bytes:
-        """The next message; raises `StreamClosed`, `StreamRefused` or `NotPlain`."""
-        message = await self._tap.get()
-        if message is None:
-            if not self._tap.not_plain or self._tap.has_closed:
-                raise StreamClosed
-            code = self._tap.close_code()
-            if code is None:
-                raise NotPlain
-            raise StreamRefused("oversize" if code == websocket.TOO_BIG else "bad_frame", code)
-        await self._turnstile.next_turn()
-        fault = self._limits.fault_of(message)
-        if fault is not None:
-            raise StreamRefused(fault, websocket.TOO_BIG if fault == "oversize" else websocket.POLICY_VIOLATION)
-        return message
-
-
 def _handshake_of(asked: Asked) -> Handshake | None:
-    """The WebSocket's handshake that a request is, told as Hypercorn tells it; None for any other request."""
+    """The WebSocket's handshake that a request is, told as Hypercorn tells it; None for any other request.
+
+    Raises `Refused` for a list in its headers that is no ASCII, on which wsproto fails.
+    """
     if asked.method != "GET":
         return None
-    handshake = Handshake(asked.headers, asked.http_version)
-    upgrades = (handshake.upgrade or b"").strip().lower() == b"websocket"
-    return handshake if upgrades and "upgrade" in [token.lower() for token in handshake.connection_tokens or ()] else None
-
-
-def _accepting(connection: GuardedConnection, key: bytes) -> bytes:
-    """The answer that accepts a handshake (RFC 6455, 4.2.2), without an extension or a protocol: Twilio asks for none."""
-    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    accepted = b"Sec-WebSocket-Accept: " + generate_accept_token(key) + b"\r\n"
-    return upgraded + accepted + _server_headers(connection) + b"\r\n"
-
-
-def _server_headers(connection: GuardedConnection) -> bytes:
-    """What Hypercorn puts on every answer."""
-    return b"".join(name + b": " + value + b"\r\n" for name, value in connection.config.response_headers("h11"))
+    headers = dict(asked.headers)  # of two with one name the last, as in Hypercorn
+    if headers.get(b"upgrade", b"").strip().lower() != b"websocket":
+        return None
+    if b"upgrade" not in [token.strip().lower() for token in headers.get(b"connection", b"").split(b",")]:
+        return None
+    try:
+        return Handshake(asked.headers, asked.http_version)
+    except UnicodeDecodeError:
+        raise Refused(400, "connection", "bad_request") from None

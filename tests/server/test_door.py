@@ -103,6 +103,11 @@ async def test_a_refusal_looks_like_every_other_answer(asked: list[str]) -> None
     [
         (b"no http at all\r\n\r\n", b"400", "bad_request"),
         (b"GET /twiml HTTP/1.1\r\n\r\n", b"400", "bad_request"),  # no Host
+        (
+            b"GET /ws/twilio HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: \x99, Upgrade\r\n\r\n",
+            b"400",
+            "bad_request",
+        ),
         (b"GET /twiml HTTP/1.1\r\nX-Long: " + b"x" * 70_000, b"431", "headers_too_large"),
     ],
 )

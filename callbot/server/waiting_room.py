@@ -1,0 +1,66 @@
+"""The waiting room: a WebSocket that the door has accepted, until it has shown its token or gone too far.
+
+It is read at the transport (`tap`), message by message and within everybody's limits, with no library in between: what is
+not plain ends it, or goes to Hypercorn.
+"""
+
+from collections.abc import Iterable
+
+from wsproto.utilities import generate_accept_token
+
+from callbot.actors.ports import StreamClosed
+from callbot.messages import StreamStarted
+from callbot.server.admission import StreamRefused, admit
+from callbot.server.limits import MessageLimits
+from callbot.server.services import ServerServices
+from callbot.server.tap import Tap
+from callbot.wire import websocket
+
+
+class NotPlain(Exception):
+    """What came on a WebSocket is allowed and Hypercorn's to read: a ping, a message in parts."""
+
+
+async def hear(services: ServerServices, tap: Tap) -> StreamStarted | None:
+    """The stream that an accepted WebSocket has proved to be; None when Hypercorn must read it. Raises like `admit`."""
+    try:
+        return await admit(services, _Shown(tap, services))
+    except NotPlain:
+        return None
+
+
+class _Shown:
+    """What an accepted WebSocket shows at the door, message by message, within everybody's limits."""
+
+    def __init__(self, tap: Tap, services: ServerServices) -> None:
+        self._tap = tap
+        self._turnstile = services.turnstile
+        self._limits = MessageLimits(services.settings.max_message_bytes, services.settings.max_json_depth)
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises `StreamClosed`, `StreamRefused` or `NotPlain`."""
+        message = await self._tap.get()
+        if message is None:
+            if not self._tap.not_plain or self._tap.has_closed:
+                raise StreamClosed
+            code = self._tap.close_code()
+            if code is None:
+                raise NotPlain
+            raise StreamRefused("oversize" if code == websocket.TOO_BIG else "bad_frame", code)
+        await self._turnstile.next_turn()
+        fault = self._limits.fault_of(message)
+        if fault is not None:
+            raise StreamRefused(fault, websocket.TOO_BIG if fault == "oversize" else websocket.POLICY_VIOLATION)
+        return message
+
+
+def acceptance(key: bytes, server_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The answer that accepts a handshake (RFC 6455, 4.2.2), without an extension or a protocol: Twilio asks for none."""
+    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    accepted = b"Sec-WebSocket-Accept: " + generate_accept_token(key) + b"\r\n"
+    return upgraded + accepted + header_lines(server_headers) + b"\r\n"
+
+
+def header_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they stand in an answer."""
+    return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
