@@ -220,8 +220,8 @@ class _Reading:
     def __init__(self, connection: GuardedConnection, services: ServerServices) -> None:
         self._reader = connection.reader
         self._turnstile = services.turnstile
-        max_header_bytes = services.settings.max_header_bytes * HEADER_NET
-        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=max_header_bytes)
+        self._max_header_bytes = services.settings.max_header_bytes * HEADER_NET
+        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._max_header_bytes)
         self.raw = bytearray()
 
     @property
@@ -253,12 +253,21 @@ class _Reading:
                 raise Refused(status, "connection", "headers_too_large" if status == 431 else "bad_request") from None
             if event is not h11.NEED_DATA:
                 return event
+            self._parser.receive_data(await self._next_piece())
+            await self._turnstile.next_turn()
+
+    async def _next_piece(self) -> bytes:
+        """What comes next; of a head its first piece, then all of it: one that drips is not looked at byte by byte."""
+        begun = len(self.raw)
+        while True:
             chunk = await self._reader.read(_READ_BYTES)
             if not chunk:
                 raise PeerGone
-            await self._turnstile.next_turn()
+            seen = max(0, len(self.raw) - 3)
             self.raw += chunk
-            self._parser.receive_data(chunk)
+            ends = b"\n\r\n" in self.raw[seen:] or b"\n\n" in self.raw[seen:]
+            if ends or not begun or self._parser.their_state is not h11.IDLE or len(self.raw) > self._max_header_bytes:
+                return bytes(self.raw[begun:])
 
     async def body(self, max_bytes: int) -> bytes:
         """The body; raises `WebhookRefused` when it is too large, before it is whole."""

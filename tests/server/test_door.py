@@ -102,6 +102,7 @@ async def test_a_refusal_looks_like_every_other_answer(asked: list[str]) -> None
     ("request_head", "status", "reason"),
     [
         (b"no http at all\r\n\r\n", b"400", "bad_request"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400", "bad_request"),  # TLS, where it ends before us
         (b"GET /twiml HTTP/1.1\r\n\r\n", b"400", "bad_request"),  # no Host
         (
             b"GET /ws/twilio HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: \x99, Upgrade\r\n\r\n",
