@@ -6,7 +6,9 @@ from typing import Final, cast
 
 LINGER_S: Final = 1.0  # a peer that is well answers within a round trip
 SETTLED_S: Final = 0.05  # nothing came for so long: the end of our side can't meet a peer in the middle of a message
-_MOST_BYTES: Final = 2**23  # dropped in 2 ms; whoever sends more waits in its socket
+_MOST_BYTES: Final = (
+    2**18
+)  # one read of the loop's: more than is under way from a peer that is well; the rest waits in its socket
 
 
 class Lingering(asyncio.Protocol):
@@ -36,7 +38,9 @@ class Lingering(asyncio.Protocol):
             self.gone.set_result(None)
 
     def _look(self) -> None:
-        if self._settled and not self._transport.is_closing():
+        if self._left_bytes < 0 or self._transport.is_closing():
+            return  # in the middle of something large: it is dropped when the time is over
+        if self._settled:
             self._transport.write_eof()
             return
         self._settled = True
