@@ -201,8 +201,7 @@ class Door:
 
     async def _refuse(self, connection: GuardedConnection, refusal: Refused, *, whole: bool) -> None:
         if refusal.reason:
-            status = {} if refusal.kind == "connection" and refusal.status == 400 else {"status": refusal.status}
-            self._services.note_refusal(refusal.kind, refusal.reason, **status, **refusal.context)
+            self._services.note_refusal(refusal.kind, refusal.reason, status=refusal.status, **refusal.context)
         answer = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}\r\n{_LAST_HEADERS}".encode()
         if refusal.status == HTTPStatus.UNAUTHORIZED:
             answer += b"WWW-Authenticate: Bearer\r\n"

@@ -6,9 +6,8 @@ from typing import Final, cast
 
 LINGER_S: Final = 1.0  # a peer that is well answers within a round trip
 SETTLED_S: Final = 0.05  # nothing came for so long: the end of our side can't meet a peer in the middle of a message
-_MOST_BYTES: Final = (
-    2**18
-)  # one read of the loop's: more than is under way from a peer that is well; the rest waits in its socket
+# One read of the loop's: more than is under way from a peer that is well. The rest waits in its socket.
+_MOST_BYTES: Final = 2**18
 
 
 class Lingering(asyncio.Protocol):

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
-from phone_line import ACCOUNT, AUTH_TOKEN, CALL, ORIGIN, StoppedClock, media, open_line
+from phone_line import ACCOUNT, AUTH_TOKEN, CALL, ORIGIN, Line, StoppedClock, media, open_line
 from twilio.request_validator import RequestValidator
 from websockets.exceptions import ConnectionClosed
 
@@ -151,3 +151,9 @@ def test_a_flood_of_refusals_is_counted_whole_and_written_at_a_pace() -> None:
     assert "unlogged" not in capture.entries[-1]
     counted = metrics.registry.get_sample_value("callbot_refusals_total", {"kind": "stream", "reason": "signature_wrong"})
     assert counted == 1002
+
+
+async def test_a_form_of_too_many_fields_is_refused_like_any_strangers(line: Line) -> None:
+    """Its signature would have to be made from all of them; it is not looked at, and the answer tells nobody so."""
+    assert await line.post("/twiml", {f"field {number}": "x" for number in range(201)}) == (403, "")
+    assert line.reasons("webhook.refused") == ["too_many_fields"]

@@ -344,9 +344,3 @@ def test_any_signed_form_of_a_call_is_answered_with_well_formed_xml(fields: dict
 )
 def test_any_unsigned_body_is_a_plain_403(body: bytes, signature: str, content_type: str, query: str) -> None:
     assert asyncio.run(ask("/twiml" + query, body, signature, content_type)) == (403, b"")
-
-
-async def test_a_form_of_too_many_fields_is_refused_like_any_strangers(line: Line) -> None:
-    """Its signature would have to be made from all of them; it is not looked at, and the answer tells nobody so."""
-    assert await line.post("/twiml", {f"field {number}": "x" for number in range(201)}) == (403, "")
-    assert line.reasons("webhook.refused") == ["too_many_fields"]
