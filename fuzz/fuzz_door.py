@@ -28,7 +28,7 @@ STATUSES = {101, 400, 401, 403, 404, 408, 413, 431, 501, 503}
 CLOSES = {1000, 1002, 1003, 1007, 1008, 1009, 1013}
 TURNS = 12  # of the loop, between two pieces: more than a step at the door takes
 TOO_EARLY = 255  # as the first byte: what follows a request's head comes with it
-UNJUDGED = (b"100-continue", b"transfer-encoding", b"HTTP/2.0")
+UNJUDGED = (b"100-continue", b"upgrade")  # with these in it a webhook may go in unjudged
 
 _WORDS = f"""
 GET POST HEAD /ws/twilio /twiml /twiml/next?attempt=1 /twilio/status /metrics /healthz /x HTTP/1.1 HTTP/1.0 Host: Upgrade:
@@ -278,7 +278,7 @@ def _judge(street: Street, sent: bytes, token: bytes, visitor: Visitor | None, w
         require((arrival is None) == (not written), "nothing was said to whoever goes in, but that a WebSocket is accepted")
         require(arrival is None or HANDSHAKE_SIGNATURE in sent, "no WebSocket is accepted without its signature")
         require(arrival is None or arrival.started is None or TOKEN in sent, "no call without its token")
-        if arrival is None and sent.startswith(b"POST /twi") and not any(word in sent for word in UNJUDGED):
+        if arrival is None and sent.startswith(b"POST /twi") and not any(word in sent.lower() for word in UNJUDGED):
             require(WEBHOOK_SIGNATURE in sent or b"%" in sent.partition(b" HTTP")[0], "no webhook without its signature")
     said = repr(street.exchange.lines)
     for secret in (AUTH_TOKEN.encode(), GEMINI_KEY.encode(), *([token] if token else [])):

@@ -201,6 +201,8 @@ class DirectConnection(ASGIWebsocketConnection):
 
     async def _read_out(self, buffer: DirectBuffer) -> None:
         """Never return with Hypercorn's queue full: it would wait for ever to put the disconnect into it."""
+        if buffer.tap is not None:
+            buffer.tap.drop()
         try:
             with contextlib.suppress(ClientDisconnectedError, TimeoutError):
                 async with asyncio.timeout(self.read_out_s):

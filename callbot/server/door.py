@@ -7,14 +7,10 @@ judged again by the route. What can't be judged here, such as HTTP/2, goes in un
 """
 
 import asyncio
-import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import unquote
 
-import h11
 from hypercorn.protocol.ws_stream import Handshake
 
 from callbot.actors.ports import StreamClosed
@@ -23,13 +19,14 @@ from callbot.server.admission import StreamRefused, check_handshake
 from callbot.server.app import SECURITY_HEADERS, STREAM_PATH, headers_too_large, metrics_refusal
 from callbot.server.guard import Arrival, GuardedConnection
 from callbot.server.lingering import linger
+from callbot.server.reading import Asked, BadRequest, PeerGone, Reading
 from callbot.server.refusals import RefusalKind
 from callbot.server.services import ServerServices
-from callbot.server.stream import GOING_AWAY, NORMAL, raw_target
-from callbot.server.tap import Tap, has_unread
+from callbot.server.stream import GOING_AWAY, NORMAL
+from callbot.server.tap import Tap
 from callbot.server.trace import follow_trace
 from callbot.server.waiting_room import acceptance, header_lines, hear
-from callbot.server.webhooks import Headers, WebhookRefused, check_header, signed_fields
+from callbot.server.webhooks import WebhookRefused, check_header, signed_fields
 from callbot.wire import websocket
 
 SIGNED: Final = {
@@ -38,7 +35,6 @@ SIGNED: Final = {
     twiml.STATUS_PATH: frozenset({"GET", "POST"}),
 }
 HEADER_NET: Final = 4  # over our own limit, which has a line in the log of its own: what grows beyond is not read on
-_READ_BYTES: Final = 2**18  # more than a reader of asyncio's ever holds, so nothing is left in it
 _LAST_HEADERS: Final = "".join(
     f"{name}: {value}\r\n" for name, value in {**SECURITY_HEADERS, "Content-Length": "0", "Connection": "close"}.items()
 )
@@ -55,22 +51,6 @@ class Refused(Exception):
         self.context = context
 
 
-class PeerGone(Exception):
-    """There is nobody left to answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The head of a request. `path` and `query` as they came; `route` is the path as routes have it."""
-
-    method: str
-    path: str
-    query: str
-    route: str
-    headers: Headers
-    http_version: str
-
-
 class Door:
     """One for a server. `paths` are the routes behind it."""
 
@@ -85,12 +65,9 @@ class Door:
         What was read is in the connection's `head` then; for a WebSocket that was accepted its `arrival` is set, too.
         """
         self._here.add(connection)
-        reading = _Reading(connection, self._services)
         try:
-            return await self._judge(connection, reading)
-        except Refused as refusal:
-            await self._services.turnstile.next_turn()
-            await self._refuse(connection, refusal, whole=reading.whole)
+            await self._services.turnstile.next_turn()  # those who come in one turn are looked at in many
+            return await self._judge_or_refuse(connection)
         except (PeerGone, OSError):
             connection.writer.close()
         finally:
@@ -102,12 +79,24 @@ class Door:
         for connection in self._here:
             connection.writer.transport.abort()
 
-    async def _judge(self, connection: GuardedConnection, reading: "_Reading") -> bool:
+    async def _judge_or_refuse(self, connection: GuardedConnection) -> bool:
+        services = self._services
+        reading = Reading(connection.reader, services.turnstile, services.settings.max_header_bytes * HEADER_NET)
+        try:
+            return await self._judge(connection, reading)
+        except BadRequest as fault:
+            refusal = Refused(fault.status, "connection", fault.reason)
+        except Refused as fault:
+            refusal = fault
+        await services.turnstile.next_turn()
+        await self._refuse(connection, refusal, whole=reading.is_whole)
+        return False
+
+    async def _judge(self, connection: GuardedConnection, reading: Reading) -> bool:
         asked = await self._head(reading)
         if asked is None:
             connection.head = bytes(reading.raw)
             return True
-        await self._services.turnstile.next_turn()
         handshake = _handshake_of(asked)
         if headers_too_large(self._services, asked.headers):
             raise Refused(431, "stream" if handshake else "webhook", "headers_too_large")
@@ -115,33 +104,28 @@ class Door:
             raise Refused(404)
         if handshake is not None:
             return await self._receive_stream(connection, asked, handshake, reading)
-        if asked.method in SIGNED.get(asked.route, ()):
+        if asked.method in SIGNED.get(asked.route, ()) and not reading.is_upgrade:
             await self._check_webhook(asked, reading)
         elif asked.route == "/metrics":
             self._check_reader_of_metrics(connection, asked)
         connection.head = bytes(reading.raw)
         return True
 
-    async def _head(self, reading: "_Reading") -> Asked | None:
-        """The head of the request; None when that is nothing of HTTP/1.1."""
+    async def _head(self, reading: Reading) -> Asked | None:
         services = self._services
         try:
             async with asyncio.timeout(services.settings.request_timeout_s):
-                event = await reading.next_event()
+                asked = await reading.head()
         except TimeoutError:
             if reading.raw:  # else it was a connection in store
+                await services.turnstile.next_turn()
                 services.note_refusal("connection", "request_slow")
             raise PeerGone from None
-        if not isinstance(event, h11.Request) or event.method == b"PRI":
-            return None
-        headers: Headers = list(event.headers)
-        follow_trace(headers, services.settings.google_cloud_project)
-        target, _, query = event.target.partition(b"?")
-        path, query_text = raw_target(target, query)
-        method = event.method.decode("ascii").upper()
-        return Asked(method, path, query_text, unquote(path), headers, event.http_version.decode())
+        if asked is not None:
+            follow_trace(asked.headers, services.settings.google_cloud_project)
+        return asked
 
-    async def _check_webhook(self, asked: Asked, reading: "_Reading") -> None:
+    async def _check_webhook(self, asked: Asked, reading: Reading) -> None:
         """Raises `Refused` for a request that is not Twilio's. A body that waits to be asked for is not judged here."""
         services = self._services
         path = {"path": asked.route}
@@ -158,6 +142,7 @@ class Door:
         except TimeoutError:
             raise Refused(408, "webhook", "body_too_slow", **path) from None
         except PeerGone:
+            await services.turnstile.next_turn()
             services.note_refusal("webhook", "body_cut", status=400, **path)
             raise
 
@@ -168,14 +153,14 @@ class Door:
             raise Refused(refusal.status, "webhook", refusal.reason, path=asked.route)
 
     async def _receive_stream(
-        self, connection: GuardedConnection, asked: Asked, handshake: Handshake, reading: "_Reading"
+        self, connection: GuardedConnection, asked: Asked, handshake: Handshake, reading: Reading
     ) -> bool:
         """Accept the WebSocket and hear what it shows; whether it goes in."""
         services = self._services
         refused = check_handshake(services, asked.headers, asked.path, asked.query)
         if refused is not None:
             raise Refused(refused.status, "stream", refused.reason)
-        if asked.route != STREAM_PATH or not handshake.is_valid() or handshake.key is None or reading.unread:
+        if asked.route != STREAM_PATH or not handshake.is_valid() or handshake.key is None or reading.has_left_over:
             raise Refused(400, "connection", "bad_request")
         tap = Tap(connection.writer)
         connection.writer.write(acceptance(handshake.key, connection.config.response_headers("h11")))
@@ -211,71 +196,6 @@ class Door:
             connection.writer.close()
         else:
             await linger(connection.writer, answer)
-
-
-class _Reading:
-    """A request as it comes, read by the library that Hypercorn reads it with."""
-
-    def __init__(self, connection: GuardedConnection, services: ServerServices) -> None:
-        self._reader = connection.reader
-        self._turnstile = services.turnstile
-        self._max_header_bytes = services.settings.max_header_bytes * HEADER_NET
-        self._parser = h11.Connection(h11.SERVER, max_incomplete_event_size=self._max_header_bytes)
-        self.raw = bytearray()
-
-    @property
-    def whole(self) -> bool:
-        """Whether all of the request has come: then there is nothing left to drop."""
-        with contextlib.suppress(h11.RemoteProtocolError):
-            while self._parser.their_state is h11.SEND_BODY:
-                if self._parser.next_event() is h11.NEED_DATA:
-                    return False
-        return self._parser.their_state not in {h11.IDLE, h11.ERROR}
-
-    @property
-    def waits_to_be_asked(self) -> bool:
-        """Whether the peer keeps its body back until it is told to go on."""
-        return self._parser.they_are_waiting_for_100_continue
-
-    @property
-    def unread(self) -> bool:
-        """Whether something has come behind a handshake."""
-        return bool(self._parser.trailing_data[0]) or has_unread(self._reader)
-
-    async def next_event(self) -> Any:
-        """The parser's next event; raises `Refused` for what is no HTTP, `PeerGone` at the end."""
-        while True:
-            try:
-                event = self._parser.next_event()
-            except h11.RemoteProtocolError as fault:
-                status = fault.error_status_hint
-                raise Refused(status, "connection", "headers_too_large" if status == 431 else "bad_request") from None
-            if event is not h11.NEED_DATA:
-                return event
-            self._parser.receive_data(await self._next_piece())
-            await self._turnstile.next_turn()
-
-    async def _next_piece(self) -> bytes:
-        """What comes next; of a head its first piece, then all of it: one that drips is not looked at byte by byte."""
-        begun = len(self.raw)
-        while True:
-            chunk = await self._reader.read(_READ_BYTES)
-            if not chunk:
-                raise PeerGone
-            seen = max(0, len(self.raw) - 3)
-            self.raw += chunk
-            ends = b"\n\r\n" in self.raw[seen:] or b"\n\n" in self.raw[seen:]
-            if ends or not begun or self._parser.their_state is not h11.IDLE or len(self.raw) > self._max_header_bytes:
-                return bytes(self.raw[begun:])
-
-    async def body(self, max_bytes: int) -> bytes:
-        """The body; raises `WebhookRefused` when it is too large, before it is whole."""
-        body = bytearray()
-        while isinstance(event := await self.next_event(), h11.Data):
-            body += event.data
-            if len(body) > max_bytes:
-                raise WebhookRefused(413, "body_too_large")
-        return bytes(body)
 
 
 def _handshake_of(asked: Asked) -> Handshake | None:

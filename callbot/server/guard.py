@@ -5,6 +5,7 @@ connections from the name `TCPServer` in its own module and takes no other class
 connections of a configuration without a guard behave as before.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -50,6 +51,15 @@ class GuardedConfig(Config):
         self.note_refused: Callable[[str], None] = note_refused
         self.open_connections = 0
         self.door: Doorkeeper | None = None
+        self._headers: dict[str, tuple[int, list[tuple[bytes, bytes]]]] = {}
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """The headers of every answer. One of them is the date, in whole seconds: made once in each."""
+        now_s = int(time.time())
+        known = self._headers.get(protocol)
+        if known is None or known[0] != now_s:
+            known = self._headers[protocol] = (now_s, super().response_headers(protocol))
+        return list(known[1])
 
 
 class GuardedConnection(TCPServer):

@@ -9,6 +9,7 @@ Where the door has answered the handshake itself (`door`), the tap is there befo
 """
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -24,6 +25,8 @@ from callbot.wire import websocket
 _MOST_WAITING: Final = 64
 _FEW_WAITING: Final = 16
 _MOST_WAITING_CHARACTERS: Final = 2**17
+# Of one read, which brings up to 900 frames: the next are cut when these have been taken, or never.
+_MOST_CUT: Final = 16
 # Twilio's messages have under 1 KiB; what is larger is cut off by Hypercorn at its limit.
 _LARGEST: Final = 2**16
 # Beyond this the peer does not read; the slow way waits for it, and gives up on it.
@@ -125,7 +128,9 @@ class Tap(asyncio.Protocol):
             return None
         del self._waiting[0]
         self._waiting_characters -= len(message)
-        if (self._paused or self._room is not None) and len(self._waiting) <= _FEW_WAITING:
+        if self._frames.has_more and not self._waiting:
+            self._cut(b"", _MOST_CUT)
+        if (self._paused or self._room is not None) and len(self._waiting) <= _FEW_WAITING and not self._frames.has_more:
             self._go_on()
         return message
 
@@ -148,10 +153,22 @@ class Tap(asyncio.Protocol):
         transport.write(websocket.text_frame(text.encode()))
         return True
 
+    def drop(self) -> None:
+        """Nobody wants messages any more, those that wait and those that come: they are passed over unread."""
+        self._take = None
+        self._frames.skips = True
+        ended = None in self._waiting
+        self._waiting.clear()
+        self._waiting_characters = 0
+        self._cut(b"")
+        if ended:
+            self._end()
+        self._go_on()
+
     def end(self) -> None:
         """Take nothing more and wait for nothing: whoever waits in `get` gets the end, Hypercorn gets its connection."""
+        self.drop()
         self._give_back()
-        self._take = None
         self._let_go = True
         self._waiting.clear()
         self._end()
@@ -161,22 +178,7 @@ class Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the plain frames; hand the rest on."""
-        at_once = self._take is not None and not self._waiting  # one of a read: Twilio sends one at a time
-        for opcode, payload in self._frames.feed(data):
-            if opcode <= websocket.BINARY:
-                if at_once and self._take is not None:
-                    at_once = False
-                    if self._take(payload):
-                        continue
-                self._waiting.append(payload)
-                self._waiting_characters += len(payload)
-            elif self._joined:
-                self._hypercorns.data_received(payload)
-            else:
-                self._held += cast("bytes", payload)
-        if self._frames.stopped and self._joined:
-            self._give_back()
-        self._wake()
+        self._cut(data, _MOST_CUT, at_once=self._take is not None and not self._waiting)
         waits = not self._joined and self.not_plain
         if waits:
             self.cut()
@@ -187,6 +189,7 @@ class Tap(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         """The peer sends no more: Hypercorn's to judge."""
+        self._cut(b"")
         if self._joined:
             self._give_back()
         else:
@@ -196,6 +199,7 @@ class Tap(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: Hypercorn's to tell."""
+        self._cut(b"")
         self._on_transport = False
         if not self._joined:
             self._end()
@@ -230,7 +234,28 @@ class Tap(asyncio.Protocol):
 
     @property
     def _full(self) -> bool:
-        return len(self._waiting) >= _MOST_WAITING or self._waiting_characters >= _MOST_WAITING_CHARACTERS
+        waiting = len(self._waiting)
+        return waiting >= _MOST_WAITING or self._waiting_characters >= _MOST_WAITING_CHARACTERS or self._frames.has_more
+
+    def _cut(self, data: bytes, most: int = sys.maxsize, *, at_once: bool = False) -> None:
+        """Cut frames from what has come, the first of them for whoever takes it `at_once`: Twilio sends one at a time."""
+        if not self._on_transport:
+            return
+        for opcode, payload in self._frames.feed(data, most):
+            if opcode <= websocket.BINARY:
+                if at_once and self._take is not None:
+                    at_once = False
+                    if self._take(payload):
+                        continue
+                self._waiting.append(payload)
+                self._waiting_characters += len(payload)
+            elif self._joined:
+                self._hypercorns.data_received(payload)
+            else:
+                self._held += cast("bytes", payload)
+        if self._frames.stopped and self._joined:
+            self._give_back()
+        self._wake()
 
     def _give_back(self) -> None:
         if not self._on_transport:
@@ -239,7 +264,7 @@ class Tap(asyncio.Protocol):
         self._transport.set_protocol(self._hypercorns)
         if self._paused:
             self._transport.resume_reading()
-        rest, self._frames.rest = self._frames.rest, b""
+        rest, self._frames.rest, self._frames.has_more = self._frames.rest, b"", False
         if rest:
             self._hypercorns.data_received(rest)
 

@@ -6,6 +6,7 @@ judged here: it is handed on, byte for byte, to the library, which stays the aut
 """
 
 import os
+import sys
 from typing import Final
 
 try:
@@ -37,10 +38,10 @@ class PlainFrames:
 
     `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. A message
     of more than `largest` bytes is the library's, which has limits and says so. After the first byte of anything that is not
-    plain `rest` holds it and what followed, and nothing more is taken.
+    plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, messages are passed over unread.
     """
 
-    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "rest", "stopped")
+    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "has_more", "rest", "skips", "stopped")
 
     def __init__(self, *, masked: bool, decode: bool, largest: int) -> None:
         self._largest = largest
@@ -49,11 +50,14 @@ class PlainFrames:
         self._mask_bytes = 4 if masked else 0
         self.rest = b""
         self.stopped = False
+        self.skips = False
+        self.has_more = False
 
-    def feed(self, chunk: bytes) -> list[tuple[int, str | bytes]]:
+    def feed(self, chunk: bytes, most: int = sys.maxsize) -> list[tuple[int, str | bytes]]:
         """The frames that are whole now, in order: opcode and payload; of a control frame the whole frame as it came.
 
-        A close is the last that is taken: what follows it is nobody's message.
+        A close is the last that is taken: what follows it is nobody's message. After `most` messages the rest waits for the
+        next call, and `has_more` says that there may be whole ones in it.
         """
         if self.stopped:
             self.rest += chunk
@@ -62,7 +66,11 @@ class PlainFrames:
             chunk = self.rest + chunk
         frames: list[tuple[int, str | bytes]] = []
         at, size, mask_bytes = 0, len(chunk), self._mask_bytes
+        self.has_more = False
         while size - at >= 2:
+            if not most:
+                self.has_more = True
+                break
             opcode, length = chunk[at] ^ _FIN, chunk[at + 1] ^ self._mask_bit
             body = at + 2 + mask_bytes
             if length > _SHORT:  # a 16-bit length, a 64-bit one, or a wrong mask bit
@@ -90,6 +98,9 @@ class PlainFrames:
                     break
                 at = end
                 continue
+            if self.skips:
+                at = end
+                continue
             payload = apply_mask(chunk[body:end], chunk[body - 4 : body]) if mask_bytes else chunk[body:end]
             if self._decode and opcode == TEXT:
                 try:
@@ -99,6 +110,7 @@ class PlainFrames:
                     break
             else:
                 frames.append((opcode, payload))
+            most -= 1
             at = end
         self.rest = chunk[at:] if at else chunk
         return frames

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from websockets.frames import Frame, Opcode
 
 from callbot.server import lingering, serve
 from callbot.server.app import SECURITY_HEADERS, CallbotApp
-from callbot.server.turnstile import Turnstile
 
 FORGED = "A" * 27 + "="
 
@@ -258,6 +256,18 @@ async def test_a_body_that_waits_to_be_asked_for_is_asked_for() -> None:
         writer.close()
 
 
+async def test_a_webhook_that_offers_another_protocol_is_judged_behind(asked: list[str]) -> None:
+    async with open_line() as line:
+        answer = await talk(
+            line,
+            b"POST /twiml HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 9\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\nX-Twilio-Signature: " + FORGED.encode() + b"\r\n\r\nCallSid=x",
+        )
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert line.reasons("webhook.refused") == ["signature_wrong"]
+    assert asked == ["/twiml"]
+
+
 async def test_http_2_goes_in_unjudged() -> None:
     async with open_line() as line:
         reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
@@ -322,27 +332,3 @@ async def test_a_flood_after_the_refusal_waits_in_its_socket(monkeypatch: pytest
                 sent += len(piece)
         assert sent < 2**25  # what two kernels and two transports hold; in 0.3 s hundreds of MB could be read
         writer.close()
-
-
-@pytest.mark.parametrize("count", [1, 10])
-async def test_newcomers_go_on_one_in_a_turn_of_the_loop(count: int) -> None:
-    turnstile, turns, through = Turnstile(), 0, list[int]()
-
-    async def newcomer() -> None:
-        for _ in range(3):
-            await turnstile.next_turn()
-            through.append(turns)
-
-    def count_turns(again: Callable[[], Any]) -> None:
-        nonlocal turns
-        turns += 1
-        again()
-
-    loop = asyncio.get_running_loop()
-
-    def tick() -> None:
-        count_turns(lambda: len(through) < 3 * count and loop.call_soon(tick))
-
-    loop.call_soon(tick)
-    await asyncio.gather(*(newcomer() for _ in range(count)))
-    assert len(through) == len(set(through)) == 3 * count

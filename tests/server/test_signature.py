@@ -162,6 +162,24 @@ def test_a_handshake_is_signed_over_its_wss_address_with_or_without_a_slash(sign
     assert (check("https://h.example").handshake(header(sign(signed)), "/ws/twilio", "") is None) is right
 
 
+def test_what_every_handshake_signs_is_signed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list[str]()
+    compute = RequestValidator.compute_signature
+
+    def count(validator: RequestValidator, address: str, fields: object) -> str:
+        made.append(address)
+        return str(compute(validator, address, fields))
+
+    signature = header(sign("wss://bot.example/ws/twilio"))
+    monkeypatch.setattr(RequestValidator, "compute_signature", count)
+    checked = check("https://bot.example")
+    for _ in range(3):
+        assert checked.handshake(signature, "/ws/twilio", "") is None
+        assert checked.handshake(header("A" * 27 + "="), "/ws/twilio", "") is SignatureFault.WRONG
+        assert checked.handshake(signature, "/ws/twilio", "a=b") is SignatureFault.WRONG
+    assert len(made) == len(set(made)) == 8  # with a port and a slash and without, of two targets
+
+
 def test_every_origin_and_every_token_of_the_list_counts() -> None:
     signatures = check("https://a.example", "https://b.example", tokens=("old", "new"))
     for origin in ("a", "b"):

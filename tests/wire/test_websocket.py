@@ -55,6 +55,34 @@ def test_plain_frames_are_taken_whole_and_in_order_however_they_are_cut(
     assert reader.rest == b""
 
 
+@given(FRAMES, CUTS, st.integers(1, 3))
+def test_a_few_at_a_time_they_are_the_same_frames(frames: list[Frame], cuts: list[int], most: int) -> None:
+    stream = b"".join(frame.serialize(mask=True) for frame in frames)
+    at_once = PlainFrames(masked=True, decode=False, largest=LARGEST).feed(stream)
+    reader, taken = PlainFrames(masked=True, decode=False, largest=LARGEST), list[tuple[int, str | bytes]]()
+    for piece in pieces(stream, cuts):
+        chunk = piece
+        while True:
+            few = reader.feed(chunk, most)
+            assert sum(opcode <= websocket.BINARY for opcode, _ in few) <= most
+            taken += few
+            chunk = b""
+            if not reader.has_more:
+                break
+    assert taken == at_once
+    assert reader.rest == b""
+
+
+@given(FRAMES, CUTS)
+def test_skipping_leaves_only_what_the_library_has_to_answer(frames: list[Frame], cuts: list[int]) -> None:
+    reader = PlainFrames(masked=True, decode=True, largest=LARGEST)
+    reader.skips = True
+    stream = b"".join(frame.serialize(mask=True) for frame in frames)
+    taken = [opcode for piece in pieces(stream, cuts) for opcode, _ in reader.feed(piece)]
+    assert taken == [frame.opcode for frame in frames if frame.opcode in {Opcode.PING, Opcode.PONG}]
+    assert (reader.stopped, reader.rest) == (False, b"")
+
+
 UNUSUAL = {
     "the first part of a message": Frame(Opcode.TEXT, b"half", fin=False).serialize(mask=True),
     "another part": Frame(Opcode.CONT, b"half").serialize(mask=True),
