@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 from websockets.exceptions import WebSocketException
 
-from bench.attackers import ATTACKS, bomb, ordinary_call
+from bench.attackers import ATTACKS, bomb, flood_clumps, ordinary_call
 from bench.measure import pin_load, run
 from bench.phone_peer import ACCOUNT, ORIGIN, PhoneCall, sign, stream_token, webhook
 from bench.stranger import Loot, Token
@@ -176,7 +176,8 @@ async def obey() -> None:
         )
         loot = replace(loot, unused_token=await Gang(loot, [], 0, http).fresh_token())
         gang = Gang(loot, older, stolen["every_s"], http)
-        bomb()  # its making takes a while
+        bomb()  # its making takes a while, and so does theirs
+        flood_clumps()
         print(json.dumps("ready"), flush=True)
         while line := await orders.readline():
             count: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from bench.stranger import (
     FORM,
@@ -243,11 +244,21 @@ async def _flood(socket: ClientConnection, first: str = "", pause_s: float = 0.0
     with contextlib.suppress(ConnectionClosed):
         if first:
             await socket.send(first)
-        for number in range(1, FLOOD_MESSAGES + 1):
-            await socket.send(FRAME.format(number, 20 * number))
-            if number % FLOOD_CLUMP == 0:
-                await asyncio.sleep(pause_s)
+        for clump in flood_clumps():
+            if socket.transport.is_closing():
+                break
+            socket.transport.write(clump)
+            await socket.drain()
+            await asyncio.sleep(pause_s)
     await until_closed(socket)
+
+
+@functools.cache
+def flood_clumps() -> tuple[bytes, ...]:
+    """A flood's frames as they go over the wire: made once, since attackers who are busy would hold up whoever measures."""
+    texts = [FRAME.format(number, 20 * number).encode() for number in range(1, FLOOD_MESSAGES + 1)]
+    frames = [Frame(Opcode.TEXT, text).serialize(mask=True) for text in texts]
+    return tuple(b"".join(frames[at : at + FLOOD_CLUMP]) for at in range(0, FLOOD_MESSAGES, FLOOD_CLUMP))
 
 
 async def _try_token(loot: Loot, token: Token) -> None:
