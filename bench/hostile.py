@@ -31,7 +31,20 @@ import aiohttp
 
 from bench.attack_run import FLOODS, ORDINARY, Attackers, AttackersFailed, attackers
 from bench.attackers import ATTACKS
-from bench.hostile_figures import DELAYS, MOST_ASIDE_PERCENT, SET_ASIDE, Verdict, Window, fill, judge, p99, turns, undisturbed
+from bench.clock import watch_clock
+from bench.hostile_figures import (
+    DELAYS,
+    MOST_ASIDE_PERCENT,
+    SET_ASIDE,
+    Verdict,
+    Window,
+    a_round,
+    fill,
+    judge,
+    p99,
+    turns,
+    undisturbed,
+)
 from bench.measure import LOAD_CORE, SERVER_CORE, Server, cpu_s, pin_load, rss, run, server, stolen_s
 from bench.model_peer import ModelCall
 from bench.phone_peer import PhoneCall, place_call
@@ -57,7 +70,6 @@ ALONE = (
 )
 LEAD_S = 0.3  # before an attacked window: they have come
 SETTLE_S = 0.7  # after one: what they left is cleared away, and counts for nobody
-TICK_S = 0.01
 DRAIN_S = 15.0  # between windows the models pause until everything they said has been played; what takes longer is lost
 STEADY_S = 0.15  # then they have begun again
 LIMITS = {
@@ -102,7 +114,7 @@ async def measure(order: list[str], calls: int, window_s: float, every_s: float,
         # A connection for each request: the server closes idle ones after a second, and that must not meet a webhook.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
-            watching = _watch_clock(late_s)
+            watching = watch_clock(late_s)
             for phone in phones:
                 group.create_task(place_call(phone, under_test.port, http))
                 model = await _its_session(phone, under_test)
@@ -204,22 +216,6 @@ async def _line_up(evening: Evening) -> None:
         model.talking.set()
         await asyncio.sleep(0.005)  # not in step
     await asyncio.sleep(STEADY_S)
-
-
-def _watch_clock(late_s: list[tuple[float, float]]) -> int:
-    """Note how late this end reads what has come. A timer of the kernel's, since the loop's own go in whole milliseconds."""
-    timer = os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK)
-    due_s = time.monotonic() + TICK_S
-
-    def read() -> None:
-        nonlocal due_s
-        for _ in range(int.from_bytes(os.read(timer, 8), sys.byteorder)):
-            late_s.append((due_s, time.monotonic() - due_s))
-            due_s += TICK_S
-
-    os.timerfd_settime(timer, flags=os.TFD_TIMER_ABSTIME, initial=due_s, interval=TICK_S)
-    asyncio.get_running_loop().add_reader(timer, read)
-    return timer
 
 
 async def _window(attack: str, under_test: Server, window_s: float, them: Attackers, came: dict[str, Counter[str]]) -> Window:
@@ -336,12 +332,9 @@ def main() -> None:
     if options.rounds < 2:
         parser.error("one round has no median: at least 2 are needed")
     pin_load()
-    attacks = options.only or [*ALONE, ALL]
-    attacks = [*dict.fromkeys(BESIDE[attack] for attack in attacks if attack in BESIDE), *attacks]
-    # It counts most, so it comes twice a round, where there are quiet windows enough to draw as many twice.
-    once_more = [ALL] if ALL in attacks and len(attacks) > 2 else []
-    half = len(attacks) // 2
-    order = turns([*attacks[:half], *once_more, *attacks[half:]], options.rounds)
+    chosen = options.only or [*ALONE, ALL]
+    attacks = [*dict.fromkeys(BESIDE[attack] for attack in chosen if attack in BESIDE), *chosen]
+    order = turns(a_round(chosen, BESIDE, most=ALL), options.rounds)
     try:
         evening = run(measure(order, options.calls, options.window, options.every, options.patience))
     except ExceptionGroup as faults:

@@ -127,6 +127,22 @@ def undisturbed(windows: list[Window], attacks: list[str]) -> list[Window] | Non
     return left if enough else None
 
 
+def a_round(attacks: list[str], beside: dict[str, str], *, most: str) -> list[str]:
+    """The attacks of a round, the newcomers that some are held against next to them: the machine is not the same for long.
+
+    What counts `most` comes twice, where there are quiet windows enough to draw as many twice.
+    """
+    half = len(attacks) // 2
+    once_more = [most] if half and most in attacks else []
+    row: list[str] = []
+    for attack in [*attacks[:half], *once_more, *attacks[half:]]:
+        newcomers = beside.get(attack)
+        if newcomers is not None and newcomers not in row[-2:]:
+            row.append(newcomers)
+        row.append(attack)
+    return row
+
+
 def turns(attacks: list[str], rounds: int) -> list[str]:
     """The order of the windows: each attacked one beside a quiet one (""), the two in changing order, attacks in rotation.
 

@@ -19,6 +19,7 @@ from bench.hostile_figures import (
     SET_ASIDE,
     Verdict,
     Window,
+    a_round,
     fill,
     judge,
     noise,
@@ -213,6 +214,18 @@ def test_each_attack_comes_in_each_round_beside_a_quiet_window_in_changing_order
     assert all("" in pair for pair in pairs)
     attacked = [pair for pair in pairs if pair != ("", "")]
     assert {pair.index("") for pair in attacked} == {0, 1}
+
+
+def test_what_is_held_against_newcomers_comes_next_to_them() -> None:
+    beside = {"flood": "call", "clump": "call", "all": "two calls"}
+    assert a_round(["slow", "flood", "clump", "binary", "all"], beside, most="all") == [
+        *("slow", "call", "flood"),
+        *("two calls", "all"),
+        *("call", "clump", "binary"),
+        *("two calls", "all"),
+    ]
+    assert a_round(["slow", "binary", "flood", "clump"], beside, most="all") == ["slow", "binary", "call", "flood", "clump"]
+    assert a_round(["all"], beside, most="all") == ["two calls", "all"]
 
 
 @pytest.mark.parametrize(

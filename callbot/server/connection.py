@@ -158,6 +158,10 @@ class MediaWebsocket(Websocket):
         """The next message. The route has accepted before."""
         return await self.buffer.get()
 
+    def waiting(self, most: int) -> int:
+        """How many messages are known to have come without having been received, counted up to `most` and a few."""
+        return 0 if self.buffer.tap is None else self.buffer.tap.waiting(most)
+
     def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
         """Where messages are read at the transport, give them to `take` as they come; see `Tap.hand_to`."""
         if self.buffer.tap is not None:

@@ -66,12 +66,17 @@ class TokenBucket:
         self._clock = clock
         self._at_s = clock()
 
-    def take(self) -> bool:
-        """Whether one more may pass now."""
+    @property
+    def left(self) -> float:
+        """How many may pass now, one after the other."""
         now_s = self._clock()
         self._left = min(self._burst, self._left + (now_s - self._at_s) * self._rate_per_s)
         self._at_s = now_s
-        if self._left < 1:
+        return self._left
+
+    def take(self) -> bool:
+        """Whether one more may pass now."""
+        if self.left < 1:
             return False
         self._left -= 1
         return True

@@ -48,6 +48,12 @@ class QuartStreamSocket:
         self._gone = False
         self._closed = False
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more has come already than may: a flood need not be worked off up to the message that is one too many."""
+        left = self._bucket.left
+        return self._websocket.waiting(int(left) + 1) > left
+
     async def receive(self) -> str | bytes:
         """The next message; raises `StreamClosed` after the last one."""
         if self._gone:
@@ -60,7 +66,7 @@ class QuartStreamSocket:
             raise StreamClosed from None
         finally:
             self._reading = False
-        fault = self._fault_of(message)
+        fault = self._fault_of(message) or ("flood" if self.is_flooded else None)
         if fault is not None:
             self._on_refused(fault)
             await self.close(TOO_BIG if fault == "oversize" else POLICY_VIOLATION, fault)

@@ -49,6 +49,7 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
             else:
                 started = arrival.started
                 check_place(services, started.call_sid, started.attempt)  # what was free at the door may be taken
+            _check_backlog(started, socket)
         await _carry_call(services, started, socket)
     except StreamRefused as refusal:
         services.note_refusal("stream", refusal.reason, **refusal.context)
@@ -59,6 +60,12 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
         await socket.close(GOING_AWAY, "going away")
         raise
     return None
+
+
+def _check_backlog(started: StreamStarted, socket: QuartStreamSocket) -> None:
+    """Raises `StreamRefused` for a flood that has come with its `start`: nothing is opened for it."""
+    if socket.is_flooded:
+        raise StreamRefused("flood", call_sid=started.call_sid)
 
 
 async def _carry_call(services: ServerServices, started: StreamStarted, socket: QuartStreamSocket) -> None:

@@ -62,6 +62,7 @@ class Tap(asyncio.Protocol):
         self._receiver: asyncio.Future[bool] | None = None
         self._room: asyncio.Future[None] | None = None
         self._waiting_characters = 0
+        self._uncut: int | None = None  # messages that have come and are not cut yet, where somebody has asked
         self._paused = False
         self._on_transport = True
         self._joined = False
@@ -133,6 +134,13 @@ class Tap(asyncio.Protocol):
         if (self._paused or self._room is not None) and len(self._waiting) <= _FEW_WAITING and not self._frames.has_more:
             self._go_on()
         return message
+
+    def waiting(self, most: int) -> int:
+        """How many messages have come and have not been taken, counted up to `most` and a few."""
+        if self._frames.has_more and self._uncut is None:
+            self._uncut = self._frames.count(most)
+        has_end = bool(self._waiting) and self._waiting[-1] is None
+        return len(self._waiting) - has_end + (self._uncut or 0)
 
     def hand_to(self, take: Callable[[str | bytes], bool]) -> None:
         """Give messages to `take` in the turn of the loop in which they come, before tasks have theirs, as long as none waits
@@ -241,6 +249,7 @@ class Tap(asyncio.Protocol):
         """Cut frames from what has come, the first of them for whoever takes it `at_once`: Twilio sends one at a time."""
         if not self._on_transport:
             return
+        self._uncut = None
         for opcode, payload in self._frames.feed(data, most):
             if opcode <= websocket.BINARY:
                 if at_once and self._take is not None:

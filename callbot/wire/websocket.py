@@ -38,10 +38,11 @@ class PlainFrames:
 
     `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. A message
     of more than `largest` bytes is the library's, which has limits and says so. After the first byte of anything that is not
-    plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, messages are passed over unread.
+    plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, messages are passed over unread and
+    counted in `skipped`.
     """
 
-    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "has_more", "rest", "skips", "stopped")
+    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "has_more", "rest", "skipped", "skips", "stopped")
 
     def __init__(self, *, masked: bool, decode: bool, largest: int) -> None:
         self._largest = largest
@@ -51,6 +52,7 @@ class PlainFrames:
         self.rest = b""
         self.stopped = False
         self.skips = False
+        self.skipped = 0
         self.has_more = False
 
     def feed(self, chunk: bytes, most: int = sys.maxsize) -> list[tuple[int, str | bytes]]:
@@ -99,6 +101,8 @@ class PlainFrames:
                 at = end
                 continue
             if self.skips:
+                self.skipped += 1
+                most -= 1
                 at = end
                 continue
             payload = apply_mask(chunk[body:end], chunk[body - 4 : body]) if mask_bytes else chunk[body:end]
@@ -114,6 +118,13 @@ class PlainFrames:
             at = end
         self.rest = chunk[at:] if at else chunk
         return frames
+
+    def count(self, most: int) -> int:
+        """How many whole messages wait in `rest`, counted up to `most`."""
+        passing = PlainFrames(masked=bool(self._mask_bit), decode=False, largest=self._largest)
+        passing.skips = True
+        passing.feed(self.rest, most)
+        return passing.skipped
 
 
 _DATA: Final = frozenset({TEXT, BINARY})

@@ -29,6 +29,7 @@ from phone_line import (
 from street import HONEST, OTHER, VICTIM, Street, closed_with, open_street
 from twilio.request_validator import RequestValidator
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from callbot.messages import Ending
 from callbot.server.socket import HEAD_START_MESSAGES
@@ -108,6 +109,10 @@ async def test_media_without_a_start_opens_nothing(street: Street) -> None:
     assert street.opened() == 0
 
 
+def text_frame(message: str) -> bytes:
+    return Frame(Opcode.TEXT, message.encode()).serialize(mask=True)
+
+
 async def test_a_flood_in_an_admitted_stream_is_closed_and_bounded() -> None:
     async with open_street(clock=StoppedClock()) as street:
         token = await street.steal_token()
@@ -120,8 +125,33 @@ async def test_a_flood_in_an_admitted_stream_is_closed_and_bounded() -> None:
             await call.ended.wait()
         assert street.line.reasons() == ["flood"]
         assert street.line.events("stream.refused")[0]["call_sid"] == VICTIM
+        assert len(call.heard) <= HEAD_START_MESSAGES
+
+
+async def test_a_stream_that_has_begun_may_send_its_share_and_not_one_more() -> None:
+    async with open_street(clock=StoppedClock()) as street, street.line.stream(await street.steal_token()) as websocket:
+        call = await street.line.call(1)
         # The clock stands still, so the beginning's share is all there is; `connected` and `start` stayed at the door.
-        assert len(call.heard) == HEAD_START_MESSAGES
+        share = [media(chunk) for chunk in range(1, HEAD_START_MESSAGES + 1)]
+        websocket.transport.write(b"".join(map(text_frame, share)))
+        assert [await websocket.recv() for _ in share] == share
+        await websocket.send(media(100))
+        assert await closed_with(websocket) == (1008, "flood")
+        await call.ended.wait()
+        assert call.heard == share
+
+
+async def test_for_a_flood_that_comes_with_its_start_no_call_is_begun() -> None:
+    async with open_street() as street:
+        token = await street.steal_token()
+        calls = len(street.line.calls)
+        async with street.line.socket() as websocket:
+            flood = [start(token, VICTIM), *(media(chunk) for chunk in range(1, 300))]
+            websocket.transport.write(b"".join(map(text_frame, flood)))
+            assert await closed_with(websocket) == (1008, "flood")
+        assert street.line.reasons() == ["flood"]
+        assert street.line.events("stream.refused")[0]["call_sid"] == VICTIM
+        assert len(street.line.calls) == calls
 
 
 async def test_a_clump_after_a_stall_is_no_flood_and_a_longer_one_is() -> None:
