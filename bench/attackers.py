@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
+from websockets.protocol import State
 
 from bench.stranger import (
     FORM,
@@ -245,7 +246,7 @@ async def _flood(socket: ClientConnection, first: str = "", pause_s: float = 0.0
         if first:
             await socket.send(first)
         for clump in flood_clumps():
-            if socket.transport.is_closing():
+            if socket.state is not State.OPEN:
                 break
             socket.transport.write(clump)
             await socket.drain()

@@ -186,7 +186,8 @@ class Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the plain frames; hand the rest on."""
-        self._cut(data, _MOST_CUT, at_once=self._take is not None and not self._waiting)
+        most = sys.maxsize if self._frames.skips else _MOST_CUT
+        self._cut(data, most, at_once=self._take is not None and not self._waiting)
         waits = not self._joined and self.not_plain
         if waits:
             self.cut()

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
-from socket_server import HANDSHAKE, Run, serving
+from socket_server import HANDSHAKE, QuickConnection, Run, serving
 from websockets.frames import Frame, Opcode
 
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
@@ -107,6 +107,7 @@ def test_after_the_route_messages_are_passed_over_unread_up_to_the_close(
             dropping.set()
 
         monkeypatch.setattr(Tap, "drop", note)
+        monkeypatch.setattr(QuickConnection, "read_out_s", 60.0)  # it is the close that ends it
 
         async def route(peer: MediaWebsocket) -> None:
             await peer.accept()
