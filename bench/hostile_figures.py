@@ -128,7 +128,7 @@ def undisturbed(windows: list[Window], attacks: list[str]) -> list[Window] | Non
 
 
 def a_round(attacks: list[str], beside: dict[str, str], *, most: str) -> list[str]:
-    """The attacks of a round, the newcomers that some are held against next to them: the machine is not the same for long.
+    """The attacks of a round, before each the newcomers that it is held against: the machine is not the same for long.
 
     What counts `most` comes twice, where there are quiet windows enough to draw as many twice.
     """
@@ -137,9 +137,7 @@ def a_round(attacks: list[str], beside: dict[str, str], *, most: str) -> list[st
     row: list[str] = []
     for attack in [*attacks[:half], *once_more, *attacks[half:]]:
         newcomers = beside.get(attack)
-        if newcomers is not None and newcomers not in row[-2:]:
-            row.append(newcomers)
-        row.append(attack)
+        row += [attack] if newcomers is None else [newcomers, attack]
     return row
 
 
