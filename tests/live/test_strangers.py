@@ -140,13 +140,9 @@ async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None
             assert grown_kb * 1024 < GROWTH_BYTES
             await nobody_waits(line_up.port)
             assert len(line_up.standin.sessions) == sessions
-            assert {line["call_sid"] for line in line_up.log("call.started")} == {
-                live,
-                displaced,
-                flooded,
-                clumped,
-                call.call_sid,
-            }
+            started = {line["call_sid"] for line in line_up.log("call.started")}
+            # A flood that comes with its `start` has no call; one that comes a moment later has had one.
+            assert {live, displaced, call.call_sid} <= started <= {live, displaced, call.call_sid, flooded, clumped}
             assert call.closed is None
         assert_written_down(line_up, loot, second)
     assert {line["outcome"] for line in line_up.log("call.summary")} == {"completed"}
