@@ -71,7 +71,9 @@ def test_all_of_a_read_is_heard_in_order_a_few_frames_at_a_time(run_tapped: Run,
             assert heard == MANY
 
     run_tapped(scenario())
-    assert max(cut_at_once) <= 16 < sum(cut_at_once)
+    if end != "a reset":  # which leaves no time: what has come is cut at once then
+        assert max(cut_at_once) <= 16
+    assert sum(cut_at_once) > 16
 
 
 def test_pings_among_many_frames_are_answered(run_tapped: Run) -> None:
