@@ -51,7 +51,7 @@ class SignatureCheck:
         self._http = [address for origin in origins for address in _addresses(origin)]
         self._sockets = [address for origin in origins for address in _addresses(_socket_origin(origin))]
         self._validators = [RequestValidator(token.get_secret_value()) for token in tokens]
-        # Every call's handshake has the same one, so it is made once: four at each would be a third of what a stranger costs.
+        # Every call's handshake has the same one, so it is made once: four at each were a twelfth of what a stranger cost.
         self._of_handshake = functools.lru_cache(KNOWN_HANDSHAKES)(self._handshake_signatures)
 
     def header(self, headers: Iterable[tuple[bytes, bytes]]) -> SignatureFault | None:
