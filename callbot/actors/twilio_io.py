@@ -125,6 +125,8 @@ class TwilioIO(Actor[TwilioIOMessage]):
         except StreamClosed:
             if not self._stopped and self._closing is None:
                 self._parent(CallerGone("closed", self._clock()))
+        finally:
+            self._socket.hand_to(_not_now)
 
     def _take(self, raw: str | bytes) -> bool:
         """A message in the turn of the loop in which it came. False when it is the reader's: it finds the fault there."""
@@ -264,3 +266,7 @@ class TwilioIO(Actor[TwilioIOMessage]):
                 await self._socket.close(closing.code, closing.reason)
         except TimeoutError:
             self._parent(StreamFault("close_not_answered"))
+
+
+def _not_now(_message: str | bytes) -> bool:
+    return False

@@ -33,7 +33,7 @@ class CutOffBuffer(WebsocketBuffer):
 
     def __init__(self, max_length: int, on_cut_off: Callable[[], None]) -> None:
         super().__init__(max_length)
-        self._on_cut_off = on_cut_off
+        self.on_cut_off = on_cut_off
         self._cut_off = False
 
     def extend(self, event: Message[Any]) -> None:
@@ -45,7 +45,7 @@ class CutOffBuffer(WebsocketBuffer):
         except FrameTooLargeError:
             self._cut_off = True
             self.value = None
-            self._on_cut_off()
+            self.on_cut_off()
             raise
 
 
@@ -63,6 +63,10 @@ def harden(send: ASGISendCallable, on_cut_off: Callable[[], None]) -> WSStream |
     stream.handshake.extensions = None
     stream.buffer = CutOffBuffer(stream.buffer.max_length, on_cut_off)
     return stream
+
+
+def _nobody() -> None:
+    """Hears that a message was cut off after its WebSocket has ended."""
 
 
 class MediaDisconnected(ClientDisconnectedError):
@@ -122,6 +126,11 @@ class DirectBuffer:
             self.tap.cut()
         elif self._reading is not None:
             self._reading.reschedule(asyncio.get_running_loop().time())
+
+    def let_go(self) -> None:
+        """The route has ended. What it would still be told goes nowhere, and nothing here is part of a circle any more."""
+        if self._stream is not None and isinstance(self._stream.buffer, CutOffBuffer):
+            self._stream.buffer.on_cut_off = _nobody
 
     async def discard(self) -> None:
         """Read on after the end, so that Hypercorn can put its last events into a queue that was full."""
@@ -197,6 +206,7 @@ class DirectConnection(ASGIWebsocketConnection):
         finally:
             if self._accepted:
                 await self._read_out(buffer)
+            buffer.let_go()
 
     async def send_data(self, send: ASGISendCallable, data: str | bytes) -> None:
         """Send without Quart's signal for each message."""

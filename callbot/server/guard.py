@@ -88,6 +88,7 @@ class GuardedConnection(TCPServer):
                 await super().run()
         finally:
             config.open_connections -= 1
+            vars(self).pop("protocol", None)  # it knows this connection: a circle that only the collector would clear away
 
     async def protocol_send(self, event: Event) -> None:
         """Send what Hypercorn says, but not its answer to a handshake that the door has answered."""

@@ -59,6 +59,8 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
     except asyncio.CancelledError:
         await socket.close(GOING_AWAY, "going away")
         raise
+    finally:
+        websocket.on_cut_off = None
     return None
 
 

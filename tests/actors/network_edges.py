@@ -66,9 +66,12 @@ class TwilioSocket:
 
     async def receive(self) -> str | bytes:
         message = await self._incoming.get()
-        if isinstance(message, Exception):
-            raise message
-        return message
+        try:
+            if isinstance(message, Exception):
+                raise message
+            return message
+        finally:
+            del message  # an exception that its own frame keeps is a circle
 
     async def send(self, message: str) -> None:
         await self.gate.wait()

@@ -1,6 +1,8 @@
 """CallActor from `start` to its summary, between a Twilio that plays and a model that is scripted."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from network_edges import Model, ModelSocket, closed
@@ -81,6 +83,20 @@ async def test_a_hang_up_while_connecting_ends_the_call_at_once() -> None:
         assert call.twilio.closed == (1000, "caller_hung_up")
     assert call.log.moves()[0] == ("connecting", "draining", "caller_hung_up")
     assert call.summary["duration_ms"] < 1000
+
+
+async def test_a_call_that_has_ended_is_gone_without_the_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with on_the_line(greeting="Say hello.") as call:
+            call.link.give(*spoken(1000), GENERATED, COMPLETE)
+            await call.quiet(1500)
+        ended = weakref.ref(call.actor)
+        del call.actor
+        assert ended() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_stream_that_breaks_is_not_taken_for_a_hang_up_by_its_name() -> None:

@@ -287,10 +287,5 @@ def test_something_that_is_no_event_of_a_call_is_illegal() -> None:
     assert (machine.state, machine.record) == (State.CONNECTING, before)
 
 
-def test_a_class_that_no_machine_is_bound_to_cannot_be_triggered() -> None:
-    with pytest.raises(AssertionError):
-        CallMachine.trigger(CallMachine.__new__(CallMachine), "ready")
-
-
 def test_the_start_event_is_a_message_of_the_call() -> None:
     assert StreamStarted in get_args(CallMessage)
