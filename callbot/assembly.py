@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from callbot.server.early_calls import EarlyCalls
 from callbot.server.gate import Gate, open_listener
 from callbot.server.serve import Shutdown, serve
+from callbot.server.turnstile import Turnstile
 from callbot.server.worker_metrics import WorkerMetrics
 from callbot.server.workers import WorkerPlace
 from callbot.settings import Settings
@@ -48,6 +49,7 @@ async def serve_calls(
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
     registry = CollectorRegistry()
     calls = EarlyCalls()
+    turnstile = Turnstile()
     shared = shared_store(settings, clock)
     store = MemoryCallStore(clock) if shared is None else shared
     siblings = None if place is None else WorkerMetrics(place, registry)
@@ -55,7 +57,8 @@ async def serve_calls(
 
     def begin(port: int) -> None:
         nonlocal loading
-        loading = beside.create_task(_load(settings, calls, store, registry, clock, beside, on_loaded), name="loading")
+        coming = _load(settings, calls, store, registry, clock, turnstile, beside, on_loaded)
+        loading = beside.create_task(coming, name="loading")
         if on_started is not None:
             on_started(port)
 
@@ -73,6 +76,7 @@ async def serve_calls(
             metrics_registry=registry,
             listener=listener,
             on_webhook=calls.hear,
+            turnstile=turnstile,
             on_started=begin,
             shutdown=shutdown,
             gate=gate,
@@ -92,13 +96,14 @@ async def _load(
     store: MemoryCallStore | RedisCallStore,
     registry: CollectorRegistry,
     clock: Callable[[], float],
+    turnstile: Turnstile,
     beside: asyncio.TaskGroup,
     on_loaded: Callable[[], None] | None,
 ) -> None:
     """Load what carries calls beside the loop, hand it over, and stay: cancelled, it puts away what only calls need."""
     began_s = clock()
     await asyncio.sleep(FIRST_ANSWERS_S)
-    connector, toolbox = await asyncio.to_thread(_load_rooms, settings)
+    connector, toolbox = await asyncio.to_thread(_load_rooms, settings, turnstile)
 
     from callbot.actors.call import call_factory
     from callbot.actors.services import CallServices
@@ -136,7 +141,7 @@ async def _load(
         prewarmer.stop()
 
 
-def _load_rooms(settings: Settings) -> tuple["Connector", "Toolbox"]:
+def _load_rooms(settings: Settings, turnstile: Turnstile) -> tuple["Connector", "Toolbox"]:
     """The slow part, in a thread of its own: a second of imports, then the clients and their TLS contexts."""
     importlib.import_module("callbot.actors.call")
     from callbot.audio import CallerUpsampler, ModelDownsampler
@@ -144,7 +149,7 @@ def _load_rooms(settings: Settings) -> tuple["Connector", "Toolbox"]:
     from callbot.tools import standard_toolbox
 
     toolbox = standard_toolbox()
-    connector = Connector(settings, toolbox.tools)
+    connector = Connector(settings, toolbox.tools, turnstile.next_turn)
     connector.warm()
     CallerUpsampler(settings.upsampler)  # the first of each reads its filter, for all that follow
     ModelDownsampler(settings.downsampler)

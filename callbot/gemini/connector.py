@@ -1,6 +1,7 @@
 """Opens model sessions for all calls of a process: one client a location, one TLS context."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,6 +17,8 @@ from callbot.gemini.session_config import SessionOrder
 from callbot.settings import Settings
 from callbot.tools import Tool
 from callbot.wire.gemini import HistoryTurn
+
+NextTurn = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,21 @@ def choices(settings: Settings) -> tuple[ModelChoice, ...]:
     return tuple(found)
 
 
-class Connector:
-    """Opens sessions. Thread of one event loop; holds no state of any call."""
+async def _the_loops() -> None:
+    await asyncio.sleep(0)
 
-    def __init__(self, settings: Settings, tools: tuple[Tool, ...] = ()) -> None:
+
+class Connector:
+    """Opens sessions. Thread of one event loop; holds no state of any call.
+
+    `next_turn` is awaited before the settings are put together (0.5 ms) and before the SDK makes its message of them and
+    connects (1.5 ms in one step): those who are talking go first.
+    """
+
+    def __init__(self, settings: Settings, tools: tuple[Tool, ...] = (), next_turn: NextTurn = _the_loops) -> None:
         self._settings = settings
         self._tools = tools
+        self._next_turn = next_turn
         self._tls = tls_context(settings)
         self._clients: dict[str, genai.Client] = {}
         self.choices = choices(settings)
@@ -67,11 +79,12 @@ class Connector:
         Raises what `failures.classify` judges.
         """
         choice = self.choices[model_index]
+        await self._next_turn()
         config = session_config.build(
             order, self._settings, choice.capabilities, declarations(self._tools, choice.capabilities)
         )
         async with asyncio.timeout(self._settings.connect_timeout_s):
-            await asyncio.sleep(0)  # those who are talking have their turn: the SDK's next step is 1.5 ms of pydantic and TLS
+            await self._next_turn()
             link = await open_link(
                 self._client(choice.location), order.model, config, direct=self._settings.model_codec == "direct"
             )

@@ -30,6 +30,7 @@ from callbot.server.door import HEADER_NET, Door
 from callbot.server.gate import BACKLOG, Gate, open_listener
 from callbot.server.guard import GuardedConfig, NoteRefused
 from callbot.server.services import ServerServices, prepare_nothing
+from callbot.server.turnstile import Turnstile
 from callbot.settings import Settings
 from callbot.store.protocol import CallStore
 
@@ -120,6 +121,7 @@ async def serve(
     log: FilteringBoundLogger | None = None,
     metrics_registry: CollectorRegistry | None = None,
     on_webhook: Callable[[str], None] = prepare_nothing,
+    turnstile: Turnstile | None = None,
     on_started: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
     shutdown: Shutdown | None = None,
@@ -142,6 +144,7 @@ async def serve(
         log=log,
         metrics_registry=metrics_registry,
         on_webhook=on_webhook,
+        turnstile=turnstile,
         all_figures=all_figures,
     )
     registry = services.registry

@@ -62,6 +62,7 @@ class ServerServices:
         metrics_registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_webhook: Callable[[str], None] = prepare_nothing,
+        turnstile: Turnstile | None = None,
         all_figures: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
@@ -86,5 +87,6 @@ class ServerServices:
             log=log,
             clock=clock,
             on_webhook=on_webhook,
+            turnstile=turnstile or Turnstile(),
             all_figures=all_figures,
         )

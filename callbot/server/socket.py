@@ -11,15 +11,11 @@ from collections.abc import Callable
 
 from callbot.actors.ports import StreamClosed
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
-from callbot.server.limits import MessageLimits, TokenBucket
+from callbot.server.limits import MessageLimits, stream_bucket
 
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
 
-# What a silent line has earned: after a dead path of 10 s come 500 frames at once, 750 may. A stream that has only begun has
-# earned nothing, and is given a little: 1.5 s. (An admitted flood of 1,000 at once cost the others 0.2 s of the processor.)
-BURST_S = 10.0
-HEAD_START_MESSAGES = 75
 SEND_STALL_S = 10.0  # the peer has read nothing although 4 MiB, minutes of audio, lie in the buffers before a send waits
 CLOSE_S = 1.0  # a close waits behind a send that stalls; then the connection is dropped without it
 
@@ -40,8 +36,7 @@ class QuartStreamSocket:
     ) -> None:
         self._websocket = websocket
         self._limits = MessageLimits(max_message_bytes, max_json_depth)
-        burst = max_messages_per_s * BURST_S
-        self._bucket = TokenBucket(max_messages_per_s, burst, clock, left=min(burst, HEAD_START_MESSAGES))
+        self._bucket = stream_bucket(max_messages_per_s, clock)
         self._on_refused = on_refused
         self._send_stall_s = send_stall_s
         self._reading = False

@@ -11,7 +11,7 @@ from wsproto.utilities import generate_accept_token
 from callbot.actors.ports import StreamClosed
 from callbot.messages import StreamStarted
 from callbot.server.admission import StreamRefused, admit
-from callbot.server.limits import MessageLimits
+from callbot.server.limits import MessageLimits, head_start
 from callbot.server.services import ServerServices
 from callbot.server.tap import Tap
 from callbot.wire import websocket
@@ -24,9 +24,13 @@ class NotPlain(Exception):
 async def hear(services: ServerServices, tap: Tap) -> StreamStarted | None:
     """The stream that an accepted WebSocket has proved to be; None when Hypercorn must read it. Raises like `admit`."""
     try:
-        return await admit(services, _Shown(tap, services))
+        started = await admit(services, _Shown(tap, services))
     except NotPlain:
         return None
+    most = int(head_start(services.settings.max_messages_per_s))
+    if tap.waiting(most + 1) > most:  # a flood that has come with its `start`: Hypercorn and Quart need not hear of it
+        raise StreamRefused("flood", call_sid=started.call_sid)
+    return started
 
 
 class _Shown:

@@ -227,6 +227,17 @@ async def test_a_close_before_start_is_answered(asked: list[str]) -> None:
     assert asked == []
 
 
+async def test_a_flood_that_comes_with_its_start_stays_outside(asked: list[str]) -> None:
+    async with open_line() as line:
+        token = await line.token()
+        asked.clear()
+        async with line.socket() as websocket:
+            flood = [start(token), *(media(chunk) for chunk in range(1, 200))]
+            websocket.transport.write(b"".join(map(text, flood)))
+            assert await closed_with(websocket) == (1008, "flood")
+        assert (line.reasons(), asked, line.calls) == (["flood"], [], [])
+
+
 async def test_of_two_who_are_let_in_for_the_last_place_one_gets_it() -> None:
     async with open_line(max_calls=1) as line:
         tokens = {CALL: await line.token(), OTHER: await line.token(OTHER)}

@@ -32,7 +32,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from callbot.messages import Ending
-from callbot.server.socket import HEAD_START_MESSAGES
+from callbot.server.limits import HEAD_START_MESSAGES
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,14 @@ async def test_a_stream_that_has_begun_may_send_its_share_and_not_one_more() -> 
         assert call.heard == share
 
 
-async def test_for_a_flood_that_comes_with_its_start_no_call_is_begun() -> None:
+@pytest.mark.parametrize("before", [b"", Frame(Opcode.PING, b"").serialize(mask=True)], ids=["at the door", "behind it"])
+async def test_for_a_flood_that_comes_with_its_start_no_call_is_begun(before: bytes) -> None:
     async with open_street() as street:
         token = await street.steal_token()
         calls = len(street.line.calls)
         async with street.line.socket() as websocket:
             flood = [start(token, VICTIM), *(media(chunk) for chunk in range(1, 300))]
-            websocket.transport.write(b"".join(map(text_frame, flood)))
+            websocket.transport.write(before + b"".join(map(text_frame, flood)))
             assert await closed_with(websocket) == (1008, "flood")
         assert street.line.reasons() == ["flood"]
         assert street.line.events("stream.refused")[0]["call_sid"] == VICTIM
