@@ -116,14 +116,20 @@ class Tap(asyncio.Protocol):
 
     async def get(self) -> str | bytes | None:
         """The next message, or None once the peer is gone; then for ever."""
-        if not self._waiting:
+        if self._waiting:
+            await asyncio.sleep(0)  # others have their turn: a message is up to 0.4 ms of a call's work
+        while not self._waiting:
             if self.not_plain:
                 return None
+            if self._frames.has_more:  # what has been cut were control frames
+                await asyncio.sleep(0)
+                self._cut(b"", _MOST_CUT)
+                continue
+            if self._paused:
+                self._go_on()
             self._receiver = asyncio.get_running_loop().create_future()
             if not await self._receiver:
                 return None
-        else:
-            await asyncio.sleep(0)  # others have their turn: a message is up to 0.4 ms of a call's work
         message = self._waiting[0]
         if message is None:
             return None
@@ -283,7 +289,7 @@ class Tap(asyncio.Protocol):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiting and self._receiver is not None and not self._receiver.done():
+        if (self._waiting or self._frames.has_more) and self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(True)
 
     def _go_on(self) -> None:

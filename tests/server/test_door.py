@@ -172,12 +172,14 @@ async def test_nothing_is_lost_between_the_door_and_the_call() -> None:
         assert (await line.call()).heard == messages
 
 
-@pytest.mark.parametrize("unusual", ["ping", "in parts", "empty pong"])
+@pytest.mark.parametrize("unusual", ["ping", "ping first", "in parts", "empty pong"])
 async def test_what_only_hypercorn_can_answer_goes_in_unjudged(unusual: str, asked: list[str]) -> None:
     async with open_line() as line:
         token = await line.token()
         asked.clear()
         async with line.socket() as websocket:
+            if unusual == "ping first":
+                await (await websocket.ping())
             await websocket.send(connected())
             whole = start(token)
             match unusual:
@@ -187,6 +189,8 @@ async def test_what_only_hypercorn_can_answer_goes_in_unjudged(unusual: str, ask
                 case "in parts":
                     parts = text(whole[:50], fin=False) + Frame(Opcode.CONT, whole[50:].encode()).serialize(mask=True)
                     websocket.transport.write(parts)
+                case "ping first":
+                    await websocket.send(whole)
                 case _:
                     await websocket.pong()
                     await websocket.send(whole)

@@ -130,3 +130,23 @@ def test_after_the_route_messages_are_passed_over_unread_up_to_the_close(
             writer.close()
 
     run_tapped(scenario())
+
+
+def test_pings_in_one_read_hold_up_neither_a_message_nor_each_other(run_tapped: Run, cut_at_once: list[int]) -> None:
+    async def scenario() -> None:
+        async def echo(peer: MediaWebsocket) -> None:
+            await peer.accept()
+            with contextlib.suppress(MediaDisconnected):
+                while True:
+                    await peer.send(await peer.receive())
+
+        pings = Frame(Opcode.PING, b"").serialize(mask=True) * 100
+        async with serving(echo) as (opened, _), opened() as peer:
+            for content in MANY[:3]:
+                peer.transport.write(pings + text(content))
+                assert await peer.recv() == content
+                peer.transport.write(pings)
+                await (await peer.ping())
+
+    run_tapped(scenario())
+    assert max(cut_at_once) <= 16
