@@ -167,6 +167,11 @@ class MediaWebsocket(Websocket):
         """The next message. The route has accepted before."""
         return await self.buffer.get()
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether the connection was dropped for the pings and pongs that came."""
+        return self.buffer.tap is not None and self.buffer.tap.is_flooded
+
     def waiting(self, most: int) -> int:
         """How many messages are known to have come without having been received, counted up to `most` and a few."""
         return 0 if self.buffer.tap is None else self.buffer.tap.waiting(most)

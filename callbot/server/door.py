@@ -3,7 +3,7 @@
 Calls share one loop with whoever comes, so what a refusal costs is what the callers' audio waits. Here a request is read,
 judged by the same rules as behind (`admission`, `webhooks`, `app`) and refused with a few bytes; a WebSocket shows its
 token here, too. Nothing else is answered: whoever may come in is handed to Hypercorn with every byte that was read, and is
-judged again by the route. What can't be judged here, such as HTTP/2, goes in unjudged.
+judged again by the route. HTTP/2 is spoken to nobody: Twilio does not, and Cloud Run keeps it outside.
 """
 
 import asyncio
@@ -107,9 +107,6 @@ class Door:
 
     async def _judge(self, connection: GuardedConnection, reading: Reading) -> bool:
         asked = await self._head(reading)
-        if asked is None:
-            connection.head = bytes(reading.raw)
-            return True
         handshake = _handshake_of(asked)
         if headers_too_large(self._services, asked.headers):
             raise Refused(431, "stream" if handshake else "webhook", "headers_too_large")
@@ -117,14 +114,16 @@ class Door:
             raise Refused(404)
         if handshake is not None:
             return await self._receive_stream(connection, asked, handshake, reading)
-        if asked.method in SIGNED.get(asked.route, ()) and not reading.is_upgrade:
+        if any(name == b"upgrade" for name, _ in asked.headers):  # Hypercorn would speak another protocol, HTTP/2 over TCP
+            raise Refused(400, "connection", "bad_request")
+        if asked.method in SIGNED.get(asked.route, ()):
             await self._check_webhook(asked, reading)
         elif asked.route == "/metrics":
             self._check_reader_of_metrics(connection, asked)
         connection.head = bytes(reading.raw)
         return True
 
-    async def _head(self, reading: Reading) -> Asked | None:
+    async def _head(self, reading: Reading) -> Asked:
         services = self._services
         try:
             async with asyncio.timeout(services.settings.request_timeout_s):
@@ -134,8 +133,7 @@ class Door:
                 await services.turnstile.next_turn()
                 services.note_refusal("connection", "request_slow")
             raise PeerGone from None
-        if asked is not None:
-            follow_trace(asked.headers, services.settings.google_cloud_project)
+        follow_trace(asked.headers, services.settings.google_cloud_project)
         return asked
 
     async def _check_webhook(self, asked: Asked, reading: Reading) -> None:

@@ -36,10 +36,10 @@ class Doorkeeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A WebSocket whose handshake the door has answered; `started` when it has shown its token there."""
+    """A WebSocket whose handshake the door has answered, and which has shown its token there."""
 
     tap: Tap
-    started: StreamStarted | None
+    started: StreamStarted
 
 
 class GuardedConfig(Config):

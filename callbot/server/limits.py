@@ -11,6 +11,10 @@ MAX_CALLERS = 10_000  # callers remembered for a minute; the oldest is forgotten
 BURST_S = 10.0
 HEAD_START_MESSAGES = 75
 
+# Pings and pongs of a stream. Nothing tells of pings of Twilio's; a library's keepalive is one in 20 s.
+CONTROL_FRAMES_PER_S = 2.0
+CONTROL_FRAMES_AT_ONCE = 20
+
 _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 

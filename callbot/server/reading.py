@@ -56,7 +56,6 @@ class Reading:
         self._heard = _Heard()
         self._parser = httptools.HttpRequestParser(self._heard)
         self._left_over = False
-        self.is_upgrade = False  # to another protocol: what follows the head is not looked at
         self.raw = bytearray()
 
     @property
@@ -77,8 +76,8 @@ class Reading:
         """Whether something has come behind the request."""
         return self._left_over or has_unread(self._reader)
 
-    async def head(self) -> Asked | None:
-        """The head; None when it is HTTP/2's. Raises `BadRequest` or `PeerGone`."""
+    async def head(self) -> Asked:
+        """The head. Raises `BadRequest`, also for HTTP/2's, or `PeerGone`."""
         heard = self._heard
         while not heard.has_head:
             if len(self.raw) > self._max_header_bytes:
@@ -87,7 +86,7 @@ class Reading:
                 await self._more()
             except httptools.HttpParserError:
                 if self.raw.startswith(_PREFACE):
-                    return None
+                    raise BadRequest(505, "http_2") from None
                 raise BadRequest(400, "bad_request") from None
         line = bytes(self.raw).lstrip(b"\r\n").partition(b"\r\n")[0].decode("latin-1").split(" ")
         hosts = sum(name == b"host" for name, _ in heard.headers)
@@ -118,7 +117,6 @@ class Reading:
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
-            self.is_upgrade = True
             self._left_over = upgrade.args[0] < len(piece)
         except httptools.HttpParserError:
             if not self._heard.is_whole:

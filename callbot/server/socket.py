@@ -58,6 +58,8 @@ class QuartStreamSocket:
             message: str | bytes = await self._websocket.receive()
         except MediaDisconnected:
             self._gone = True
+            if self._websocket.is_flooded:
+                self._on_refused("flood")
             raise StreamClosed from None
         finally:
             self._reading = False

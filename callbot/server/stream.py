@@ -44,7 +44,7 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
         with services.registry.waiting():
             await websocket.accept()
             await services.turnstile.next_turn()
-            if arrival is None or arrival.started is None:
+            if arrival is None:
                 started = await admit(services, socket)
             else:
                 started = arrival.started

@@ -1,15 +1,15 @@
 """Twilio's frames taken straight from the transport, before Hypercorn and wsproto spend 60 us on each of them.
 
 Once a WebSocket is accepted its transport is given this protocol in place of Hypercorn's. A plain text frame goes to the
-call in a step or two; any other byte goes to Hypercorn as it came, and pings and pongs are no more than a detour. At a
+call in a step or two, and a ping is answered here; a peer that sends more control frames than anybody needs is dropped. At a
 close, or anything unusual, the connection is given back for good: Hypercorn answers, and its word that the peer is gone
-comes here as before. Every message before it is delivered first. HTTP/2, and servers that are not Hypercorn, stay as they are.
+comes here as before. Every message before it is delivered first. Servers that are not Hypercorn stay as they are.
 
-Where the door has answered the handshake itself (`door`), the tap is there before Hypercorn: what is not plain waits then.
+Where the door has answered the handshake itself (`door`), the tap is there before Hypercorn: a close waits then, and what is
+not plain is refused.
 """
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -19,6 +19,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import ASGIReceiveEvent
 
+from callbot.server.limits import CONTROL_FRAMES_AT_ONCE, CONTROL_FRAMES_PER_S, TokenBucket
 from callbot.wire import websocket
 
 # 1.3 s of frames, or as much as two of the largest messages: then the peer waits in its socket, as at Hypercorn's ten.
@@ -27,6 +28,8 @@ _FEW_WAITING: Final = 16
 _MOST_WAITING_CHARACTERS: Final = 2**17
 # Of one read, which brings up to 900 frames: the next are cut when these have been taken, or never.
 _MOST_CUT: Final = 16
+# When the end has come there is no time to cut a few: more than a stream may send at once, not the 40,000 of a hostile read.
+_MOST_AT_THE_END: Final = 1024
 # Twilio's messages have under 1 KiB; what is larger is cut off by Hypercorn at its limit.
 _LARGEST: Final = 2**16
 # Beyond this the peer does not read; the slow way waits for it, and gives up on it.
@@ -66,7 +69,9 @@ class Tap(asyncio.Protocol):
         self._paused = False
         self._on_transport = True
         self._joined = False
-        self._held = b""  # control frames that came before Hypercorn did
+        self._held = b""  # a close that came before Hypercorn did
+        self._controls = TokenBucket(CONTROL_FRAMES_PER_S, CONTROL_FRAMES_AT_ONCE)
+        self.is_flooded = False  # by control frames: the connection has been dropped
         self._let_go = False
         self._transport.set_protocol(self)
 
@@ -100,17 +105,17 @@ class Tap(asyncio.Protocol):
 
     @property
     def not_plain(self) -> bool:
-        """Whether something has come that only Hypercorn can answer, and Hypercorn is not there yet."""
+        """Whether something has come that ends what can be read here, and Hypercorn is not there yet."""
         return not self._joined and (bool(self._held) or self._frames.stopped)
 
     @property
     def has_closed(self) -> bool:
         """Whether the peer has sent its close; only before `join`."""
-        return self._held[:1] == websocket.CLOSE_BEGINS
+        return bool(self._held)
 
-    def close_code(self) -> int | None:
-        """With what to close for what is not plain; None when it is allowed."""
-        return None if self._held else websocket.close_code_for(self._frames.rest, _LARGEST)
+    def close_code(self) -> int:
+        """With what to close for what is not plain."""
+        return websocket.close_code_for(self._frames.rest, _LARGEST)
 
     # What the route does.
 
@@ -121,9 +126,9 @@ class Tap(asyncio.Protocol):
         while not self._waiting:
             if self.not_plain:
                 return None
-            if self._frames.has_more:  # what has been cut were control frames
+            if self._on_transport and self._frames.has_more:  # what has been cut were control frames, or nobody's
                 await asyncio.sleep(0)
-                self._cut(b"", _MOST_CUT)
+                self._cut(b"", self._most)
                 continue
             if self._paused:
                 self._go_on()
@@ -174,7 +179,7 @@ class Tap(asyncio.Protocol):
         ended = None in self._waiting
         self._waiting.clear()
         self._waiting_characters = 0
-        self._cut(b"")
+        self._cut(b"", _MOST_AT_THE_END)
         if ended:
             self._end()
         self._go_on()
@@ -192,8 +197,7 @@ class Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the plain frames; hand the rest on."""
-        most = sys.maxsize if self._frames.skips else _MOST_CUT
-        self._cut(data, most, at_once=self._take is not None and not self._waiting)
+        self._cut(data, self._most, at_once=self._take is not None and not self._waiting)
         waits = not self._joined and self.not_plain
         if waits:
             self.cut()
@@ -204,7 +208,7 @@ class Tap(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         """The peer sends no more: Hypercorn's to judge."""
-        self._cut(b"")
+        self._cut(b"", _MOST_AT_THE_END)
         if self._joined:
             self._give_back()
         else:
@@ -214,7 +218,7 @@ class Tap(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: Hypercorn's to tell."""
-        self._cut(b"")
+        self._cut(b"", _MOST_AT_THE_END)
         self._on_transport = False
         if not self._joined:
             self._end()
@@ -252,7 +256,11 @@ class Tap(asyncio.Protocol):
         waiting = len(self._waiting)
         return waiting >= _MOST_WAITING or self._waiting_characters >= _MOST_WAITING_CHARACTERS or self._frames.has_more
 
-    def _cut(self, data: bytes, most: int = sys.maxsize, *, at_once: bool = False) -> None:
+    @property
+    def _most(self) -> int:
+        return _MOST_AT_THE_END if self._frames.skips else _MOST_CUT
+
+    def _cut(self, data: bytes, most: int, *, at_once: bool = False) -> None:
         """Cut frames from what has come, the first of them for whoever takes it `at_once`: Twilio sends one at a time."""
         if not self._on_transport:
             return
@@ -265,13 +273,26 @@ class Tap(asyncio.Protocol):
                         continue
                 self._waiting.append(payload)
                 self._waiting_characters += len(payload)
+            elif opcode != websocket.CLOSE:
+                self._answer(opcode, cast("bytes", payload))
             elif self._joined:
                 self._hypercorns.data_received(payload)
             else:
-                self._held += cast("bytes", payload)
+                self._held = cast("bytes", payload)
         if self._frames.stopped and self._joined:
             self._give_back()
         self._wake()
+
+    def _answer(self, opcode: int, frame: bytes) -> None:
+        if self.is_flooded:
+            return
+        if not self._controls.take():
+            # Dropped, not closed: to hear its answer would be to read on, and each of these is cheaper to send than to read.
+            self.is_flooded = True
+            self._on_transport = False
+            self._transport.abort()
+        elif opcode == websocket.PING and self._transport.get_write_buffer_size() <= _MOST_UNSENT_BYTES:
+            self._transport.write(websocket.pong_frame(frame))
 
     def _give_back(self) -> None:
         if not self._on_transport:

@@ -1,10 +1,11 @@
 """The waiting room: a WebSocket that the door has accepted, until it has shown its token or gone too far.
 
 It is read at the transport (`tap`), message by message and within everybody's limits, with no library in between: what is
-not plain ends it, or goes to Hypercorn.
+not plain ends it. Twilio's messages are whole.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from wsproto.utilities import generate_accept_token
 
@@ -16,17 +17,12 @@ from callbot.server.services import ServerServices
 from callbot.server.tap import Tap
 from callbot.wire import websocket
 
-
-class NotPlain(Exception):
-    """What came on a WebSocket is allowed and Hypercorn's to read: a ping, a message in parts."""
+_REASONS: Final = {websocket.TOO_BIG: "oversize", websocket.UNSUPPORTED: "in_parts"}
 
 
-async def hear(services: ServerServices, tap: Tap) -> StreamStarted | None:
-    """The stream that an accepted WebSocket has proved to be; None when Hypercorn must read it. Raises like `admit`."""
-    try:
-        started = await admit(services, _Shown(tap, services))
-    except NotPlain:
-        return None
+async def hear(services: ServerServices, tap: Tap) -> StreamStarted:
+    """The stream that an accepted WebSocket has proved to be. Raises like `admit`."""
+    started = await admit(services, _Shown(tap, services))
     most = int(head_start(services.settings.max_messages_per_s))
     if tap.waiting(most + 1) > most:  # a flood that has come with its `start`: Hypercorn and Quart need not hear of it
         raise StreamRefused("flood", call_sid=started.call_sid)
@@ -42,15 +38,15 @@ class _Shown:
         self._limits = MessageLimits(services.settings.max_message_bytes, services.settings.max_json_depth)
 
     async def receive(self) -> str | bytes:
-        """The next message; raises `StreamClosed`, `StreamRefused` or `NotPlain`."""
+        """The next message; raises `StreamClosed` or `StreamRefused`."""
         message = await self._tap.get()
         if message is None:
+            if self._tap.is_flooded:
+                raise StreamRefused("flood")
             if not self._tap.not_plain or self._tap.has_closed:
                 raise StreamClosed
             code = self._tap.close_code()
-            if code is None:
-                raise NotPlain
-            raise StreamRefused("oversize" if code == websocket.TOO_BIG else "bad_frame", code)
+            raise StreamRefused(_REASONS.get(code, "bad_frame"), code)
         await self._turnstile.next_turn()
         fault = self._limits.fault_of(message)
         if fault is not None:

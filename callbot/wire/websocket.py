@@ -17,15 +17,17 @@ except ImportError:  # built without its C part
 TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
 
 # Close codes (RFC 6455, 7.4.1) of frames that nobody may send.
 PROTOCOL_ERROR: Final = 1002
+UNSUPPORTED: Final = 1003
 NOT_UTF8: Final = 1007
 POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
 
 _FIN: Final = 0x80
-CLOSE_BEGINS: Final = bytes((_FIN | CLOSE,))
 _MASKED: Final = 0x80
 _SHORT: Final = 125
 _EXTENDED_16: Final = 126
@@ -34,12 +36,12 @@ _LENGTH_64_FROM: Final = 2**16
 
 
 class PlainFrames:
-    """Cuts what arrives into whole frames, as long as they are plain: unfragmented, without extension bits.
+    """Cuts what arrives into whole frames, as long as they are plain: unfragmented, without extension bits, sound.
 
     `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. A message
     of more than `largest` bytes is the library's, which has limits and says so. After the first byte of anything that is not
-    plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, messages are passed over unread and
-    counted in `skipped`.
+    plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, all but a close is passed over unread,
+    and messages are counted in `skipped`.
     """
 
     __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "has_more", "rest", "skipped", "skips", "stopped")
@@ -58,7 +60,7 @@ class PlainFrames:
     def feed(self, chunk: bytes, most: int = sys.maxsize) -> list[tuple[int, str | bytes]]:
         """The frames that are whole now, in order: opcode and payload; of a control frame the whole frame as it came.
 
-        A close is the last that is taken: what follows it is nobody's message. After `most` messages the rest waits for the
+        A close is the last that is taken: what follows it is nobody's message. After `most` frames the rest waits for the
         next call, and `has_more` says that there may be whole ones in it.
         """
         if self.stopped:
@@ -94,11 +96,13 @@ class PlainFrames:
             if size < end:
                 break
             if opcode > BINARY:
-                frames.append((opcode, chunk[at:end]))
-                if opcode == CLOSE:
-                    at, self.stopped = end, True
-                    break
+                if opcode == CLOSE or not self.skips:
+                    frames.append((opcode, chunk[at:end]))
                 at = end
+                if opcode == CLOSE:
+                    self.stopped = True
+                    break
+                most -= 1
                 continue
             if self.skips:
                 self.skipped += 1
@@ -120,7 +124,7 @@ class PlainFrames:
         return frames
 
     def count(self, most: int) -> int:
-        """How many whole messages wait in `rest`, counted up to `most`."""
+        """How many whole messages wait in `rest`, looked for in its first `most` frames."""
         passing = PlainFrames(masked=bool(self._mask_bit), decode=False, largest=self._largest)
         passing.skips = True
         passing.feed(self.rest, most)
@@ -128,15 +132,15 @@ class PlainFrames:
 
 
 _DATA: Final = frozenset({TEXT, BINARY})
-_PLAIN: Final = frozenset({TEXT, BINARY, CLOSE, 0x9, 0xA})  # ping and pong: short by their definition
+_PLAIN: Final = frozenset({TEXT, BINARY, CLOSE, PING, PONG})  # the last three are short by their definition
 _KNOWN: Final = _PLAIN | {0x0}  # and the continuation of a message in parts
 _RESERVED_BITS: Final = 0x70
 _LENGTH_BYTES: Final = {_EXTENDED_16: 2, _EXTENDED_16 + 1: 8}
 _SHORTEST: Final = {_EXTENDED_16: _LENGTH_16_FROM, _EXTENDED_16 + 1: _LENGTH_64_FROM}
 
 
-def close_code_for(frame: bytes, largest: int) -> int | None:
-    """With what to close for a client's frame at which `PlainFrames` has stopped; None when it is allowed: a message in parts.
+def close_code_for(frame: bytes, largest: int) -> int:
+    """With what to close for a client's frame at which `PlainFrames` has stopped; `UNSUPPORTED` is a message in parts.
 
     `frame` is `rest`: it has the header, and all of a message that is no UTF-8.
     """
@@ -149,7 +153,7 @@ def close_code_for(frame: bytes, largest: int) -> int | None:
     if len(frame) >= header and int.from_bytes(frame[2:header]) > largest:
         return TOO_BIG
     if opcode not in _DATA:
-        return None
+        return UNSUPPORTED
     return NOT_UTF8 if length <= _SHORT or int.from_bytes(frame[2:header]) >= _SHORTEST[length] else PROTOCOL_ERROR
 
 
@@ -157,6 +161,12 @@ def close_frame(code: int, reason: str = "") -> bytes:
     """A server's close; `reason` is cut to what a control frame holds, 123 bytes."""
     payload = code.to_bytes(2) + reason.encode()[: _SHORT - 2]
     return bytes((_FIN | CLOSE, len(payload))) + payload
+
+
+def pong_frame(ping: bytes) -> bytes:
+    """A server's answer to a client's whole ping, with what stood in it (RFC 6455, 5.5.3)."""
+    mask, payload = ping[2:6], ping[6:]
+    return bytes((_FIN | PONG, len(payload))) + apply_mask(payload, mask)
 
 
 def text_frame(payload: bytes) -> bytes:

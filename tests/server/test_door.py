@@ -172,8 +172,8 @@ async def test_nothing_is_lost_between_the_door_and_the_call() -> None:
         assert (await line.call()).heard == messages
 
 
-@pytest.mark.parametrize("unusual", ["ping", "ping first", "in parts", "empty pong"])
-async def test_what_only_hypercorn_can_answer_goes_in_unjudged(unusual: str, asked: list[str]) -> None:
+@pytest.mark.parametrize("unusual", ["ping", "ping first", "empty pong"])
+async def test_a_peer_may_ask_whether_somebody_is_there(unusual: str, asked: list[str]) -> None:
     async with open_line() as line:
         token = await line.token()
         asked.clear()
@@ -186,9 +186,6 @@ async def test_what_only_hypercorn_can_answer_goes_in_unjudged(unusual: str, ask
                 case "ping":
                     await (await websocket.ping(b"are you there"))
                     await websocket.send(whole)
-                case "in parts":
-                    parts = text(whole[:50], fin=False) + Frame(Opcode.CONT, whole[50:].encode()).serialize(mask=True)
-                    websocket.transport.write(parts)
                 case "ping first":
                     await websocket.send(whole)
                 case _:
@@ -206,6 +203,7 @@ async def test_what_only_hypercorn_can_answer_goes_in_unjudged(unusual: str, ask
         (b"\xc1\x85" + b"\0" * 4 + b"hello", 1002),  # an extension's bit, and none was agreed on
         (b"\x81\x05hello", 1002),  # without a mask
         (b"\x83\x80" + b"\0" * 4, 1002),  # an opcode that is none
+        (b"\x01\x83" + b"\0" * 4 + b"hel" + b"\x80\x82" + b"\0" * 4 + b"lo", 1003),  # sound, but in parts
         (b"\x89\xfe\x00\x80" + b"\0" * 132, 1002),  # a ping of 128 bytes
         (b"\x81\xfe\x00\x05" + b"\0" * 9, 1002),  # a short message with the longer length
         (b"\x81\x81" + b"\0" * 4 + b"\xff", 1007),
@@ -217,7 +215,7 @@ async def test_a_frame_that_nobody_may_send_closes_with_its_code(frame: bytes, c
         async with line.socket() as websocket:
             websocket.transport.write(frame)
             assert (await closed_with(websocket))[0] == code
-        assert line.reasons() == ["oversize" if code == 1009 else "bad_frame"]
+        assert line.reasons() == [{1009: "oversize", 1003: "in_parts"}.get(code, "bad_frame")]
     assert asked == []
 
 
@@ -271,25 +269,39 @@ async def test_a_body_that_waits_to_be_asked_for_is_asked_for() -> None:
         writer.close()
 
 
-async def test_a_webhook_that_offers_another_protocol_is_judged_behind(asked: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "reason"),
+    [
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", 505, "http_2"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", 400, "bad_request"),
+        (
+            b"POST /twiml HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
+            400,
+            "bad_request",
+        ),
+    ],
+)
+async def test_http_2_is_spoken_to_nobody(request_bytes: bytes, status: int, reason: str, asked: list[str]) -> None:
     async with open_line() as line:
-        answer = await talk(
-            line,
-            b"POST /twiml HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 9\r\n"
-            b"Content-Type: application/x-www-form-urlencoded\r\nX-Twilio-Signature: " + FORGED.encode() + b"\r\n\r\nCallSid=x",
-        )
-        assert answer.startswith(b"HTTP/1.1 403 ")
-        assert line.reasons("webhook.refused") == ["signature_wrong"]
-    assert asked == ["/twiml"]
+        assert (await talk(line, request_bytes)).startswith(b"HTTP/1.1 %d " % status)
+        assert line.reasons("connection.refused") == [reason]
+    assert asked == []
 
 
-async def test_http_2_goes_in_unjudged() -> None:
+@pytest.mark.parametrize("in_a_call", [False, True])
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
+async def test_a_flood_of_control_frames_is_dropped(in_a_call: bool, opcode: Opcode) -> None:
     async with open_line() as line:
-        reader, writer = await asyncio.open_connection("127.0.0.1", line.port)
-        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-        head = await reader.readexactly(9)
-        assert head[3] == 4  # SETTINGS (RFC 9113, 6.5)
-        writer.close()
+        async with line.socket() as websocket:
+            if in_a_call:
+                await websocket.send(start(await line.token()))
+                call = await line.call()
+            await (await websocket.ping(b"are you there"))
+            websocket.transport.write(Frame(opcode, b"").serialize(mask=True) * 40_000)
+            assert (await closed_with(websocket))[0] == 1006
+        assert line.reasons() == ["flood"]
+        if in_a_call:
+            await call.ended.wait()
 
 
 async def test_a_fault_behind_the_door_is_no_http_in_a_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
