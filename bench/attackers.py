@@ -151,6 +151,29 @@ async def huge(loot: Loot) -> None:
 
 async def compressed(loot: Loot) -> None:
     """60 KiB that would inflate to 60 MiB."""
+    deflated = bomb()
+    # FIN, RSV1 (compressed), text; masked with zeros (RFC 6455, 5.2; RFC 7692, 6).
+    await _send_bytes(loot, b"\xc1\xfe" + len(deflated).to_bytes(2) + b"\0\0\0\0" + deflated)
+
+
+@functools.cache
+def bomb() -> bytes:
+    """60 MiB of blanks, deflated."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return compressor.compress(b" " * (60 * 2**20)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+
+
+async def ping_flood(loot: Loot) -> None:
+    """40,000 pings, each of six bytes: dearer to read than to send."""
+    await _send_bytes(loot, b"\x89\x80\0\0\0\0" * 40_000)
+
+
+async def in_parts(loot: Loot) -> None:
+    """A message in 10,000 parts with nothing in them."""
+    await _send_bytes(loot, b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 10_000)
+
+
+async def _send_bytes(loot: Loot, frames: bytes) -> None:
     async with tcp_connection(loot) as (reader, writer):
         writer.write(
             "GET /ws/twilio HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -159,17 +182,8 @@ async def compressed(loot: Loot) -> None:
             f"X-Twilio-Signature: {loot.handshake_signature}\r\n\r\n".encode()
         )
         await reader.readuntil(b"\r\n\r\n")
-        deflated = bomb()
-        # FIN, RSV1 (compressed), text; masked with zeros (RFC 6455, 5.2; RFC 7692, 6).
-        writer.write(b"\xc1\xfe" + len(deflated).to_bytes(2) + b"\0\0\0\0" + deflated)
+        writer.write(frames)
         await reader.read()
-
-
-@functools.cache
-def bomb() -> bytes:
-    """60 MiB of blanks, deflated."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return compressor.compress(b" " * (60 * 2**20)) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
 async def binary(loot: Loot) -> None:
@@ -281,6 +295,8 @@ ATTACKS = {
     "oversize": Attack(oversize, "stream.refused", "oversize"),
     "huge": Attack(huge, "stream.refused", "oversize"),
     "compressed": Attack(compressed, "stream.refused", "bad_frame"),
+    "ping flood": Attack(ping_flood, "stream.refused", "flood"),
+    "in parts": Attack(in_parts, "stream.refused", "in_parts"),
     "binary": Attack(binary, "stream.refused", "binary"),
     "deep JSON": Attack(deep_json, "stream.refused", "too_deep"),
     "rubbish": Attack(rubbish, "stream.refused", "unreadable"),
