@@ -20,6 +20,7 @@ from callbot.server import twiml
 from callbot.server.admission import StreamRefused, check_handshake
 from callbot.server.app import SECURITY_HEADERS, STREAM_PATH, headers_too_large, metrics_refusal
 from callbot.server.guard import Arrival, GuardedConnection
+from callbot.server.limits import stream_bucket
 from callbot.server.lingering import linger
 from callbot.server.reading import Asked, BadRequest, PeerGone, Reading
 from callbot.server.refusals import RefusalKind
@@ -174,11 +175,12 @@ class Door:
         if asked.route != STREAM_PATH or not handshake.is_valid() or handshake.key is None or reading.has_left_over:
             raise Refused(400, "connection", "bad_request")
         tap = Tap(connection.writer)
+        bucket = stream_bucket(services.settings.max_messages_per_s, services.clock)
         connection.writer.write(acceptance(handshake.key, connection.config.response_headers("h11")))
         code, reason = NORMAL, ""
         try:
             with services.registry.waiting():
-                started = await hear(services, tap)
+                started = await hear(services, tap, bucket)
         except StreamRefused as refusal:
             await services.turnstile.next_turn()
             services.note_refusal("stream", refusal.reason, **refusal.context)
@@ -190,7 +192,7 @@ class Door:
             connection.writer.close()
             raise
         else:
-            connection.head, connection.arrival = bytes(reading.raw), Arrival(tap, started)
+            connection.head, connection.arrival = bytes(reading.raw), Arrival(tap, started, bucket)
             return True
         await linger(connection.writer, websocket.close_frame(code, reason))
         return False

@@ -16,6 +16,7 @@ from hypercorn.config import Config
 from hypercorn.events import Event, RawData
 
 from callbot.messages import StreamStarted
+from callbot.server.limits import TokenBucket
 from callbot.server.tap import Tap
 
 
@@ -36,10 +37,11 @@ class Doorkeeper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A WebSocket whose handshake the door has answered, and which has shown its token there."""
+    """A WebSocket whose handshake the door has answered, and which has shown its token there. `bucket` is what it may send."""
 
     tap: Tap
     started: StreamStarted
+    bucket: TokenBucket
 
 
 class GuardedConfig(Config):

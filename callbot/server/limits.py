@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 MINUTE_S = 60.0
 MAX_CALLERS = 10_000  # callers remembered for a minute; the oldest is forgotten first
-# What a silent line has earned: after a dead path of 10 s come 500 frames at once, 750 may. A stream that has only begun has
-# earned nothing, and is given a little: 1.5 s. (An admitted flood of 1,000 at once cost the others 0.2 s of the processor.)
+# What a silent line has earned: after a dead path of 10 s come 500 frames at once, 750 may. A stream earns from its acceptance
+# on, more than speech needs, so that a stall of ours is earned, too; what it is given is half a second. (A flood of 75 begins a
+# call and costs the others 20 ms of the processor; one that is known by its first clump, two.)
 BURST_S = 10.0
-HEAD_START_MESSAGES = 75
+HEAD_START_MESSAGES = 25
 
 # Pings and pongs of a stream. Nothing tells of pings of Twilio's; a library's keepalive is one in 20 s.
 CONTROL_FRAMES_PER_S = 2.0
@@ -90,14 +91,10 @@ class TokenBucket:
         return True
 
 
-def head_start(max_messages_per_s: float) -> float:
-    """How many messages a stream may have sent when its call begins."""
-    return min(max_messages_per_s * BURST_S, HEAD_START_MESSAGES)
-
-
 def stream_bucket(max_messages_per_s: float, clock: Callable[[], float] = time.monotonic) -> TokenBucket:
-    """What a stream that begins now may send."""
-    return TokenBucket(max_messages_per_s, max_messages_per_s * BURST_S, clock, left=head_start(max_messages_per_s))
+    """What a stream may send that is accepted now."""
+    burst = max_messages_per_s * BURST_S
+    return TokenBucket(max_messages_per_s, burst, clock, left=min(burst, HEAD_START_MESSAGES))
 
 
 class CallerRate:

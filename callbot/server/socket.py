@@ -6,12 +6,11 @@ close code (RFC 6455, 7.4.1), is counted and logged; the reader then sees `Strea
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 
 from callbot.actors.ports import StreamClosed
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
-from callbot.server.limits import MessageLimits, stream_bucket
+from callbot.server.limits import MessageLimits, TokenBucket
 
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
@@ -21,22 +20,24 @@ CLOSE_S = 1.0  # a close waits behind a send that stalls; then the connection is
 
 
 class QuartStreamSocket:
-    """One accepted Media Streams WebSocket. `on_refused` is told the reason when a limit ends the stream."""
+    """One accepted Media Streams WebSocket, which may send what is in the `bucket`.
+
+    `on_refused` is told the reason when a limit ends the stream.
+    """
 
     def __init__(
         self,
         websocket: MediaWebsocket,
         *,
         max_message_bytes: int,
-        max_messages_per_s: float,
+        bucket: TokenBucket,
         max_json_depth: int,
         on_refused: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
         send_stall_s: float = SEND_STALL_S,
     ) -> None:
         self._websocket = websocket
         self._limits = MessageLimits(max_message_bytes, max_json_depth)
-        self._bucket = stream_bucket(max_messages_per_s, clock)
+        self._bucket = bucket
         self._on_refused = on_refused
         self._send_stall_s = send_stall_s
         self._reading = False

@@ -9,6 +9,7 @@ from callbot.actors.ports import StreamClosed
 from callbot.messages import StreamStarted
 from callbot.server.admission import StreamRefused, admit, check_handshake, check_place
 from callbot.server.connection import MediaWebsocket
+from callbot.server.limits import stream_bucket
 from callbot.server.services import ServerServices
 from callbot.server.socket import QuartStreamSocket
 
@@ -34,10 +35,9 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
     socket = QuartStreamSocket(
         websocket,
         max_message_bytes=services.settings.max_message_bytes,
-        max_messages_per_s=services.settings.max_messages_per_s,
+        bucket=stream_bucket(services.settings.max_messages_per_s, services.clock) if arrival is None else arrival.bucket,
         max_json_depth=services.settings.max_json_depth,
         on_refused=note_limit,
-        clock=services.clock,
     )
     websocket.on_cut_off = socket.cut_off
     try:

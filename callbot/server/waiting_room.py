@@ -12,7 +12,7 @@ from wsproto.utilities import generate_accept_token
 from callbot.actors.ports import StreamClosed
 from callbot.messages import StreamStarted
 from callbot.server.admission import StreamRefused, admit
-from callbot.server.limits import MessageLimits, head_start
+from callbot.server.limits import MessageLimits, TokenBucket
 from callbot.server.services import ServerServices
 from callbot.server.tap import Tap
 from callbot.wire import websocket
@@ -20,10 +20,10 @@ from callbot.wire import websocket
 _REASONS: Final = {websocket.TOO_BIG: "oversize", websocket.UNSUPPORTED: "in_parts"}
 
 
-async def hear(services: ServerServices, tap: Tap) -> StreamStarted:
-    """The stream that an accepted WebSocket has proved to be. Raises like `admit`."""
+async def hear(services: ServerServices, tap: Tap, bucket: TokenBucket) -> StreamStarted:
+    """The stream that an accepted WebSocket has proved to be; `bucket` is what it may send. Raises like `admit`."""
     started = await admit(services, _Shown(tap, services))
-    most = int(head_start(services.settings.max_messages_per_s))
+    most = int(bucket.left)
     if tap.waiting(most + 1) > most:  # a flood that has come with its `start`: Hypercorn and Quart need not hear of it
         raise StreamRefused("flood", call_sid=started.call_sid)
     return started

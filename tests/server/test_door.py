@@ -23,6 +23,7 @@ from websockets.frames import Frame, Opcode
 
 from callbot.server import lingering, serve
 from callbot.server.app import SECURITY_HEADERS, CallbotApp
+from callbot.server.limits import HEAD_START_MESSAGES
 
 FORGED = "A" * 27 + "="
 
@@ -159,13 +160,13 @@ async def test_a_request_in_pieces_comes_in_whole(split_at: int) -> None:
 
 async def test_nothing_is_lost_between_the_door_and_the_call() -> None:
     """`start` and what follows it in the same read, and what comes while Hypercorn and Quart make the call."""
-    messages = [media(chunk) for chunk in range(1, 61)]
-    async with open_line(max_messages_per_s=1000) as line:
+    messages = [media(chunk) for chunk in range(1, HEAD_START_MESSAGES + 1)]
+    async with open_line() as line:
         token = await line.token()
         async with line.socket() as websocket:
             frames = [text(message) for message in (connected(), start(token), *messages)]
-            websocket.transport.write(b"".join(frames[:30]) + frames[30][:7])
-            for piece in (frames[30][7:], *frames[31:]):
+            websocket.transport.write(b"".join(frames[:15]) + frames[15][:7])
+            for piece in (frames[15][7:], *frames[16:]):
                 websocket.transport.write(piece)
                 await asyncio.sleep(0)
             assert [await websocket.recv() for _ in messages] == messages

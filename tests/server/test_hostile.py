@@ -32,8 +32,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from callbot.messages import Ending
-from callbot.server import waiting_room
-from callbot.server.limits import HEAD_START_MESSAGES
+from callbot.server import door
+from callbot.server.limits import HEAD_START_MESSAGES, TokenBucket
+from callbot.server.waiting_room import hear
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ async def test_for_a_flood_that_comes_with_its_start_no_call_is_begun(
     monkeypatch: pytest.MonkeyPatch, behind_the_door: bool
 ) -> None:
     if behind_the_door:  # as if it had come a moment later
-        monkeypatch.setattr(waiting_room, "head_start", lambda _: 10_000)
+        monkeypatch.setattr(door, "hear", lambda services, tap, _bucket: hear(services, tap, TokenBucket(1, 10_000)))
     async with open_street() as street:
         token = await street.steal_token()
         calls = len(street.line.calls)
@@ -158,6 +159,18 @@ async def test_for_a_flood_that_comes_with_its_start_no_call_is_begun(
         assert street.line.reasons() == ["flood"]
         assert street.line.events("stream.refused")[0]["call_sid"] == VICTIM
         assert len(street.line.calls) == calls
+
+
+async def test_what_comes_while_we_stall_at_its_beginning_is_no_flood() -> None:
+    clock = StoppedClock()
+    async with open_street(clock=clock) as street:
+        token = await street.steal_token()
+        async with street.line.socket() as websocket:
+            clock.now_s += 1.0
+            said = [media(chunk) for chunk in range(1, 51)]
+            websocket.transport.write(b"".join(map(text_frame, [connected(), start(token, VICTIM), *said])))
+            assert [await websocket.recv() for _ in said] == said
+        assert street.line.reasons() == []
 
 
 async def test_a_clump_after_a_stall_is_no_flood_and_a_longer_one_is() -> None:

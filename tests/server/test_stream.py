@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 from callbot.actors.ports import StreamClosed, StreamSocket
 from callbot.messages import Ending, StreamStarted
 from callbot.server.connection import MediaWebsocket
+from callbot.server.limits import stream_bucket
 from callbot.server.socket import QuartStreamSocket
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import Minted, StreamGrant
@@ -43,13 +44,13 @@ async def test_stop_and_close_in_one_read_are_not_lost(line: Line) -> None:
     token = await line.token()
     async with line.stream(token) as websocket:
         await line.call()
-        for chunk in range(1, 40):
+        for chunk in range(1, 24):
             await websocket.send(media(chunk))
         await websocket.send(STOP)
         await websocket.close()
     call = await line.call()
     await call.ended.wait()
-    assert call.heard == [*(media(chunk) for chunk in range(1, 40)), STOP]
+    assert call.heard == [*(media(chunk) for chunk in range(1, 24)), STOP]
 
 
 async def test_a_whole_call_sent_at_once_with_its_close_is_heard_to_the_end(line: Line) -> None:
@@ -157,7 +158,12 @@ async def test_a_peer_that_reads_nothing_stalls_one_send_and_no_more() -> None:
     peer = FullPeer()
     reasons: list[str] = []
     socket = QuartStreamSocket(
-        peer, max_message_bytes=65_536, max_json_depth=16, max_messages_per_s=250, on_refused=reasons.append, send_stall_s=0.01
+        peer,
+        max_message_bytes=65_536,
+        max_json_depth=16,
+        bucket=stream_bucket(250),
+        on_refused=reasons.append,
+        send_stall_s=0.01,
     )
     for _ in range(3):
         with pytest.raises(StreamClosed):

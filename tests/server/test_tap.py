@@ -10,6 +10,7 @@ from websockets.frames import Frame, Opcode
 
 from callbot.actors.ports import StreamClosed
 from callbot.server.connection import MediaDisconnected, MediaWebsocket
+from callbot.server.limits import stream_bucket
 from callbot.server.socket import QuartStreamSocket
 from callbot.server.tap import Tap
 
@@ -255,7 +256,7 @@ def test_what_a_limit_forbids_is_not_handed_over_but_refused(run_tapped: Run) ->
         async def route(peer: MediaWebsocket) -> None:
             await peer.accept()
             socket = QuartStreamSocket(
-                peer, max_message_bytes=1000, max_json_depth=4, max_messages_per_s=1, on_refused=reasons.append
+                peer, max_message_bytes=1000, max_json_depth=4, bucket=stream_bucket(1), on_refused=reasons.append
             )
             socket.hand_to(lambda message: taken.append(message) is None)
             with contextlib.suppress(StreamClosed):
@@ -280,7 +281,7 @@ def test_what_a_limit_forbids_is_not_handed_over_but_refused(run_tapped: Run) ->
 
 def stream_socket(peer: MediaWebsocket, **options: Any) -> QuartStreamSocket:
     return QuartStreamSocket(
-        peer, max_message_bytes=65_536, max_json_depth=16, max_messages_per_s=10_000, on_refused=lambda _: None, **options
+        peer, max_message_bytes=65_536, max_json_depth=16, bucket=stream_bucket(10_000), on_refused=lambda _: None, **options
     )
 
 
