@@ -57,7 +57,7 @@ class Refused(Exception):
     """Raised where a request is refused.
 
     Only the `refusal` is kept: an exception that a frame keeps keeps that frame, a circle of all that the connection has
-    had, and a flood of those would be cleared away 2 to 12 ms at a time, in everybody's way.
+    had, and a flood of those would be cleared away 1 to 13 ms at a time, in everybody's way.
     """
 
     def __init__(self, status: int, kind: RefusalKind = "connection", reason: str = "", **context: str | int) -> None:
