@@ -7,8 +7,8 @@ from collections.abc import Callable
 MINUTE_S = 60.0
 MAX_CALLERS = 10_000  # callers remembered for a minute; the oldest is forgotten first
 # What a silent line has earned: after a dead path of 10 s come 500 frames at once, 750 may. A stream earns from its acceptance
-# on, more than speech needs, so that a stall of ours is earned, too; what it is given is half a second. (With 75 each flood had a
-# call begun for it, 17 ms of the processor.)
+# on, more than speech needs, so that a stall of ours is earned, too; what it is given is half a second. (With 75 each flood
+# had a call begun for it, 17 ms of the processor.)
 BURST_S = 10.0
 HEAD_START_MESSAGES = 25
 
