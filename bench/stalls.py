@@ -7,6 +7,7 @@ nobody could have run. What was under way then, or waited behind it, tells of th
 
 import asyncio
 import contextlib
+import math
 import os
 import struct
 import sys
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 PERIOD_S = 0.001
 LATE_S = 0.0003  # ten times what a wake-up takes
 BEFORE_S = 0.0015  # what was sent this long before it may have been under way
+CALM_PERCENT = 10.0  # set aside: a calm machine has 1 or 2, a busy one 30 and more
+CALM_S = 2.0  # of which the first says little
 AFTER = 2.0  # of its length: what came meanwhile is worked off by a core that is half busy in once that length
 
 _STALL = struct.Struct("=dd")
@@ -66,6 +69,17 @@ class Probes:
 
     def aside(self) -> Aside:
         """What has to be set aside of all time until now."""
+        self._read()
+        return Aside.around(self.stalls)
+
+    def percent_lately(self, last_s: float) -> float:
+        """How much of the last so many seconds has to be set aside."""
+        self._read()
+        now_s = time.perf_counter()
+        lately = [stall for stall in self.stalls if stall[1] > now_s - last_s]
+        return Aside.around(lately).percent(now_s - last_s, now_s)
+
+    def _read(self) -> None:
         for pipe in self.pipes:
             told = self._rest.pop(pipe, b"")
             with contextlib.suppress(BlockingIOError):
@@ -74,7 +88,23 @@ class Probes:
             whole = len(told) - len(told) % _STALL.size
             self.stalls += _STALL.iter_unpack(told[:whole])
             self._rest[pipe] = told[whole:]
-        return Aside.around(self.stalls)
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long is still waited for a calm machine, in all."""
+
+    left_s: float
+
+    async def wait_for_calm(self, host: Probes, until_s: float = math.inf) -> bool:
+        """Return True when the machine is calm or the patience has run out, False when neither was so by `until_s`."""
+        while self.left_s > 0 and host.percent_lately(CALM_S) > CALM_PERCENT:
+            begun_s = time.perf_counter()
+            if begun_s > until_s:
+                return False
+            await asyncio.sleep(CALM_S / 4)
+            self.left_s -= time.perf_counter() - begun_s
+        return True
 
 
 @asynccontextmanager
