@@ -4,6 +4,8 @@ PYTHON ?= $(shell for p in python3.13 python3.14 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 13))' >/dev/null 2>&1 && { command -v $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Calls of the live tests go at the pace of speech, so two processes are quicker even on one core.
+TEST_PROCESSES ?= 2
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 
@@ -34,7 +36,7 @@ demo: $(RUN_READY)  ## place a call against the stand-ins and show it
 	@$(BIN)/callbot demo $(ARGS)
 
 test: $(DEV_READY)  ## run the tests
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(DEV_READY)  ## style and common mistakes
 	@$(BIN)/ruff check .
