@@ -41,6 +41,7 @@ class Exchange:
     port: int = 0
     lines: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    readers: list[asyncio.Task[None]] = field(default_factory=list)
 
     def log(self, event: str, **wanted: object) -> list[dict[str, Any]]:
         return [
@@ -72,9 +73,25 @@ class Exchange:
         place = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[-2].decode()
         return place.split(":")[1] == str(worker)
 
+    @property
+    def is_up(self) -> bool:
+        """Whether the parent and all workers have said so."""
+        return bool(self.log("workers.started")) and len(self.log("server.loaded")) >= WORKERS
+
+    async def logged(self, event: str, count: int = 1, **wanted: object) -> list[dict[str, Any]]:
+        """So many lines of this kind; they may still be in the pipe."""
+        await self.until(lambda: len(self.log(event, **wanted)) >= count)
+        return self.log(event, **wanted)
+
+    async def ended(self) -> int:
+        """The parent's exit code, once it is gone and everything that it and its workers wrote has been read."""
+        async with asyncio.timeout(SHORTLY_S):
+            await asyncio.gather(*self.readers)
+            return await self.parent.wait()
+
     async def stop(self) -> int:
         self.parent.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.parent.wait(), SHORTLY_S)
+        return await self.ended()
 
 
 @asynccontextmanager
@@ -110,10 +127,9 @@ async def served(folder: Path, standin: GeminiStandIn, redis_url: str, **more: s
     assert parent.stdout is not None
     assert parent.stderr is not None
     async with asyncio.TaskGroup() as readers:
-        readers.create_task(read_log(parent.stdout))
-        readers.create_task(read_errors(parent.stderr))
+        exchange.readers = [readers.create_task(read_log(parent.stdout)), readers.create_task(read_errors(parent.stderr))]
         try:
-            await exchange.until(lambda: len(exchange.log("server.loaded")) >= WORKERS or parent.returncode is not None)
+            await exchange.until(lambda: exchange.is_up or parent.returncode is not None)
             [started] = exchange.log("workers.started")
             exchange.port = started["port"]
             yield exchange
@@ -142,7 +158,7 @@ async def calls_at_all(exchange: Exchange) -> AsyncIterator[list[PlainCall]]:
             assert len(live) < MOST_CALLS, "all at one worker"
             call = await lines.enter_async_context(plain_call(exchange.port, PUBLIC_URL, TOKEN))
             await call.until(lambda call=call: call.count("media"), SHORTLY_S)  # type: ignore[misc]  # a default
-            await exchange.until(lambda call=call: exchange.log("call.started", call_sid=call.call_sid))  # type: ignore[misc]  # likewise
+            await exchange.logged("call.started", call_sid=call.call_sid)
             live.append(call)
         yield live
 
@@ -150,7 +166,7 @@ async def calls_at_all(exchange: Exchange) -> AsyncIterator[list[PlainCall]]:
 async def test_calls_fall_on_all_workers_and_a_token_is_good_at_one_of_them_once(exchange: Exchange) -> None:
     async with calls_at_all(exchange) as live:
         carried = [exchange.worker_of(call.call_sid) for call in live]
-        answered = {line["call_sid"]: line["worker"] for line in exchange.log("webhook.answered")}
+        answered = {line["call_sid"]: line["worker"] for line in await exchange.logged("webhook.answered", len(live))}
         assert len(answered) == len(live)
 
         # One scrape, all workers.
@@ -202,7 +218,7 @@ async def test_sigterm_drains_the_calls_of_all_workers(exchange: Exchange) -> No
         exchange.parent.send_signal(signal.SIGTERM)
         for call in live:
             await call.until(lambda call=call: call.closed is not None, SHORTLY_S)  # type: ignore[misc]  # a default
-        assert await asyncio.wait_for(exchange.parent.wait(), SHORTLY_S) == 0
+        assert await exchange.ended() == 0
     assert {call.closed[0] for call in live if call.closed} <= {1000, 1001}
     assert len(exchange.log("call.summary")) == len(live)
     assert [line["cancelled"] for line in exchange.log("server.stopped")] == [0] * WORKERS
@@ -224,14 +240,14 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_others_calls_go_on(ex
         )
         assert status == 200
         assert 'name="attempt" value="2"' in document
-        [answered] = exchange.log("webhook.answered", path="/twiml/next")
+        [answered] = await exchange.logged("webhook.answered", path="/twiml/next")
         assert (answered["answer"], answered["worker"]) == ("connect", 1)
         # The other worker's calls have noticed nothing.
         for call in by_worker[1]:
             frames = call.frames_sent
             await exchange.until(lambda call=call, frames=frames: call.frames_sent > frames + 25)  # type: ignore[misc]  # defaults
             assert call.closed is None
-        await exchange.until(lambda: len(exchange.log("server.loaded", worker=0)) == 2)
+        assert len(await exchange.logged("server.loaded", 2, worker=0)) == 2
         assert [line["code"] for line in exchange.log("worker.ended", worker=0)] == [-signal.SIGKILL]
     assert await exchange.stop() == 0
 
@@ -241,4 +257,5 @@ async def test_workers_end_when_their_parent_is_killed(exchange: Exchange) -> No
     assert len(workers) == WORKERS
     exchange.parent.kill()
     await exchange.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert await exchange.ended() == -signal.SIGKILL
     assert [line["cancelled"] for line in exchange.log("server.stopped")] == [0] * WORKERS
