@@ -51,6 +51,13 @@ class Exchange:
             line for line in self.lines if line["event"] == event and (call_sid is None or line.get("call_sid") == call_sid)
         ]
 
+    async def logged(self, event: str, count: int = 1, call_sid: str | None = None) -> list[dict[str, Any]]:
+        """So many log lines of one kind: a caller is gone a moment before his call has ended."""
+        async with asyncio.timeout(30):
+            while len(self.log(event, call_sid)) < count:  # noqa: ASYNC110 - no line is announced
+                await asyncio.sleep(0.02)
+        return self.log(event, call_sid)
+
     def moves(self, call_sid: str | None = None) -> list[tuple[str, str]]:
         """The call's transitions, in order."""
         return [(line["from"], line["to"]) for line in self.log("call.state", call_sid)]

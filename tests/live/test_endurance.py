@@ -57,10 +57,10 @@ def actors_kept(foreign: set[int]) -> list[object]:
     return [actor for actor in kept if id(actor) not in foreign]
 
 
-def check(line_up: Exchange, reports: list[CallReport]) -> None:
+async def check(line_up: Exchange, reports: list[CallReport]) -> None:
     for report in reports:
+        [summary] = await line_up.logged("call.summary", call_sid=report.call_sid)
         assert line_up.moves(report.call_sid) == LEGAL
-        [summary] = line_up.log("call.summary", report.call_sid)
         assert summary["outcome"] == "completed"
         assert report.script_failure == ""
         assert report.protocol_faults == ()
@@ -71,17 +71,17 @@ async def test_calls_one_after_another_and_at_once_leave_nothing_behind() -> Non
     async with exchange(BEEP, carrier=QUICK_LINE) as line_up:
         carrier = line_up.carrier
         first = await carrier.call(hear_and_hang_up)  # what is made once a process is made by the first call
-        check(line_up, [first])
+        await check(line_up, [first])
         await asyncio.sleep(0.3)
         tasks, descriptors = len(asyncio.all_tasks()), open_descriptors()
 
         together = await asyncio.gather(*(carrier.call(hear_and_hang_up) for _ in range(AT_ONCE)))
-        check(line_up, list(together))
+        await check(line_up, list(together))
         await settle(line_up, tasks, foreign)
         assert len(open_descriptors()) <= len(descriptors)
 
         in_row = [await carrier.call(hear_and_hang_up) for _ in range(IN_A_ROW)]
-        check(line_up, in_row)
+        await check(line_up, in_row)
         await settle(line_up, tasks, foreign)
         assert len(asyncio.all_tasks()) == tasks
         assert len(open_descriptors()) <= len(descriptors), sorted(open_descriptors() - descriptors)

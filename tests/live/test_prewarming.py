@@ -48,13 +48,13 @@ async def test_the_first_words_come_sooner_by_the_sessions_opening() -> None:
 
 
 async def test_a_session_that_nobody_takes_is_closed_and_there_are_never_more_than_the_limit() -> None:
-    async with exchange(StandInOptions(), prewarm_s=0.5, max_prewarmed=2) as line_up:
+    async with exchange(StandInOptions(), prewarm_s=2.0, max_prewarmed=2) as line_up:
         for number in range(4):
             fields = call_fields(f"CA{number:032x}")
             status, _ = await asyncio.to_thread(post, line_up.port, PUBLIC_URL, AUTH_TOKEN, "/twiml", fields)
             assert status == 200
         await line_up.standin.wait_for(lambda: sum(session.closed for session in line_up.standin.sessions) >= 2, 20)
-        unused = line_up.log("session.prewarm_unused")
+        unused = await line_up.logged("session.prewarm_unused", 2)
     assert len(line_up.standin.sessions) == 2
     assert len(unused) == 2
 
