@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.attack_run import FLOODS, ORDINARY
 from bench.attackers import ATTACKS
 from bench.hostile_figures import DELAYS, SET_ASIDE, Verdict, Window, judge, undisturbed
+from callbot.states.record import State
 
 ALL = "all at once"
 TWO_ORDINARY = "two ordinary calls"  # at once, as there are two floods in "all at once"
@@ -92,7 +93,7 @@ def report(evening: Evening, calls: int, attacks: list[str]) -> int:
         print("UNDECIDED: another load is on this machine; the quiet windows vary too much, or too little is left of too many.")
     else:
         print("MORE THAN NOISE" if moved else "within noise")
-    if not _report_server(evening) or (telling and moved):
+    if not report_server(evening) or (telling and moved):
         return 1
     return 0 if telling else 2
 
@@ -102,7 +103,7 @@ def _row(name: str, windows: list[Window], came: str) -> str:
     return f"{name:22}{came:>6}{core:8.1f}{clock:7.2f}"
 
 
-def _report_server(evening: Evening) -> bool:
+def report_server(evening: Evening) -> bool:
     """What the server wrote and what became of the calls; whether all of them lived to the end."""
     refused: Counter[str] = Counter()
     for line in evening.said:
@@ -111,7 +112,7 @@ def _report_server(evening: Evening) -> bool:
             refused[str(line["reason"])] += 1 + (unlogged if isinstance(unlogged, int) else 0)
     ours = set(evening.call_sids)
     moves = [line for line in evening.said if line["message"] == "call.state" and line.get("call_sid") in ours]
-    broken = evening.broken + [f"session lost: {line['reason']}" for line in moves if line["to"] == "Reconnecting"]
+    broken = evening.broken + [f"session lost: {line['reason']}" for line in moves if line["to"] == State.RECONNECTING]
     crashes = [line for line in evening.said if "crashed" in str(line["message"])]
     newcomers = sum(count[name] for count in evening.came.values() for name in (*FLOODS, ORDINARY))
     print(f"refused, as logged: {dict(sorted(refused.items()))}")
