@@ -236,7 +236,7 @@ async def forged_webhook(loot: Loot) -> None:
 
 async def forged_next(loot: Loot) -> None:
     """Ask what follows a stream, with a signature that was made for another address."""
-    await post(loot, "/twiml/next?attempt=1", *loot.overheard_webhook)
+    await post(loot, "/twiml/next?stream_no=1", *loot.overheard_webhook)
 
 
 async def forged_status(loot: Loot) -> None:

@@ -69,7 +69,7 @@ def webhook(call_sid: str, path: str = "/twiml") -> tuple[str, str]:
 
 async def stream_token(http: aiohttp.ClientSession, port: int, call_sid: str, stream: int = 1) -> dict[str, str] | None:
     """Post the webhook that asks for a call's n-th stream; its parameters, or None when the call was refused."""
-    path = "/twiml" if stream == 1 else f"/twiml/next?attempt={stream - 1}"
+    path = "/twiml" if stream == 1 else f"/twiml/next?stream_no={stream - 1}"
     form, signature = webhook(call_sid, path)
     async with http.post(
         f"http://127.0.0.1:{port}{path}",

@@ -108,7 +108,7 @@ def start_message(loot: Loot, token: Token) -> str:
         "callSid": token.call_sid,
         "tracks": ["inbound"],
         "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-        "customParameters": {"token": token.secret, "attempt": str(token.stream)},
+        "customParameters": {"token": token.secret, "stream_no": str(token.stream)},
     }
     return json.dumps({"event": "start", "sequenceNumber": "1", "streamSid": STREAM_SID, "start": start})
 

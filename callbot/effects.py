@@ -19,9 +19,9 @@ from callbot.messages import (
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Open model session number `attempt` after `after_s` (plus jitter, when there is anything to wait for)."""
+    """Open model session number `session_no` after `after_s` (plus jitter, when there is anything to wait for)."""
 
-    attempt: int
+    session_no: int
     plan: Plan
     model_index: int  # which of the configured models
     first_turn: int  # the number its first turn gets

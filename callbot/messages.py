@@ -58,7 +58,7 @@ class StreamStarted:
     account_sid: str
     at_s: float
     caller: str = ""  # masked
-    attempt: int = 1  # the number of this stream within its call
+    stream_no: int = 1  # the number of this stream within its call
     parameters: dict[str, str] = field(default_factory=dict)
 
 
@@ -66,7 +66,7 @@ class StreamStarted:
 class SessionReady:
     """`setupComplete` has come: audio may flow."""
 
-    attempt: int
+    session_no: int
     plan: Plan
     setup_ms: int
     at_s: float
@@ -74,9 +74,9 @@ class SessionReady:
 
 @dataclass(frozen=True, slots=True)
 class SessionLost:
-    """The session `attempt` has ended or could not be opened."""
+    """The session `session_no` has ended or could not be opened."""
 
-    attempt: int
+    session_no: int
     decision: Decision
     cause: str  # a short stable name, such as "close_1011_internal"
     code: int | None  # WebSocket close code or HTTP status
@@ -89,7 +89,7 @@ class SessionLost:
 class HandleRenewed:
     """A resumable handle: a bearer secret, never logged, forgotten when the call ends."""
 
-    attempt: int
+    session_no: int
     handle: str = field(repr=False)
     at_s: float = 0.0
 
@@ -98,7 +98,7 @@ class HandleRenewed:
 class GoAway:
     """The service will close the connection. `time_left_s` is None when it could not be read."""
 
-    attempt: int
+    session_no: int
     time_left_s: float | None
     at_s: float
 
@@ -167,7 +167,7 @@ class Transcribed:
 class ToolCalled:
     """The model wants a function run."""
 
-    attempt: int
+    session_no: int
     call_id: str
     name: str
     arguments: dict[str, Any]
@@ -178,7 +178,7 @@ class ToolCalled:
 class ToolsCancelled:
     """The model no longer wants these answers."""
 
-    attempt: int
+    session_no: int
     call_ids: tuple[str, ...]
 
 
@@ -228,7 +228,7 @@ class PlayoutResumed:
 class ToolFinished:
     """A function has run, or failed: `result` says either in words the model understands."""
 
-    attempt: int
+    session_no: int
     call_id: str
     name: str
     result: dict[str, Any]
@@ -287,7 +287,7 @@ class StreamSilent:
 class ModelSilent:
     """The model's socket has shown no sign of life, pongs included, for `silence_s`."""
 
-    attempt: int
+    session_no: int
     silence_s: float
     at_s: float
 
@@ -319,7 +319,7 @@ class ChildExited:
     """A child actor has ended; `error` names the fault when it crashed."""
 
     child: Child
-    attempt: int  # the session's number for GeminiSession, else 0
+    session_no: int  # the session's number for GeminiSession, else 0
     error: str | None
     at_s: float
 
@@ -488,7 +488,7 @@ GeminiSessionMessage = SayText | AnswerTool | EndSpeech | SendSilence | ProbeLin
 class Watch:
     """The session to watch from now on; None while there is none."""
 
-    attempt: int | None
+    session_no: int | None
 
 
 HeartbeatMessage = Watch

@@ -31,7 +31,7 @@ TOO_EARLY = 255  # as the first byte: what follows a request's head comes with i
 UNJUDGED = (b"100-continue",)  # with this in it a webhook may go in unjudged
 
 _WORDS = f"""
-GET POST HEAD /ws/twilio /twiml /twiml/next?attempt=1 /twilio/status /metrics /healthz /x HTTP/1.1 HTTP/1.0 Host: Upgrade:
+GET POST HEAD /ws/twilio /twiml /twiml/next?stream_no=1 /twilio/status /metrics /healthz /x HTTP/1.1 HTTP/1.0 Host: Upgrade:
 websocket Connection: Content-Length: Transfer-Encoding: chunked Expect: 100-continue Sec-WebSocket-Key: Sec-WebSocket-Version:
 X-Twilio-Signature: {HANDSHAKE_SIGNATURE.decode()} {WEBHOOK_SIGNATURE.decode()} {TOKEN.decode()} event connected start media
 stop Authorization: X-Forwarded-For: traceparent: bodySHA256= {CALL} {ACCOUNT} {STREAM}
@@ -59,7 +59,7 @@ def seeds() -> list[bytes]:
     start = (
         f'{{"event":"start","sequenceNumber":"1","streamSid":"{STREAM}","start":{{"accountSid":"{ACCOUNT}","streamSid":'
         f'"{STREAM}","callSid":"{CALL}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,'
-        f'"channels":1}},"customParameters":{{"token":"{TOKEN.decode()}","attempt":"1"}}}}}}'
+        f'"channels":1}},"customParameters":{{"token":"{TOKEN.decode()}","stream_no":"1"}}}}}}'
     ).encode()
     connected = frame(b'{"event":"connected","protocol":"Call","version":"1.0.0"}')
     at_once, in_pieces = bytes([TOO_EARLY, 0]), bytes([100, 200])

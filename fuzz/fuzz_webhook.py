@@ -36,7 +36,7 @@ MAX_REMEMBERED = 50  # calls in the fuzzed store; far fewer than an hour of fuzz
 
 _WORDS = f"""
 CallSid= AccountSid= From= To= CallStatus= CallerName= StreamEvent= StreamSid= StreamError= CallDuration= & = %00 %0a %F0%9F
-ringing in-progress completed busy stream-error stream-started anonymous attempt=1 attempt=2 attempt=3 bodySHA256= # ? ;
+ringing in-progress completed busy stream-error stream-started anonymous stream_no=1 stream_no=2 stream_no=3 bodySHA256= # ? ;
 %2B14158675310 {CALL} {ACCOUNT} {STREAM} %3CDial%3E ]]> &#0; + %
 """
 
@@ -54,8 +54,8 @@ def seeds() -> list[bytes]:
         _input((0, 0, 0, FORGED), b"", form),
         _input((0, 0, 0, UNSIGNED), b"", form),
         _input((0, 0, 0, TWICE), b"", form),
-        _input((1, 0, 0, SIGNED), b"attempt=1", form.replace(b"ringing", b"in-progress")),
-        _input((1, 0, 0, SIGNED), b"attempt=3", form.replace(b"ringing", b"in-progress")),
+        _input((1, 0, 0, SIGNED), b"stream_no=1", form.replace(b"ringing", b"in-progress")),
+        _input((1, 0, 0, SIGNED), b"stream_no=3", form.replace(b"ringing", b"in-progress")),
         _input((2, 0, 0, SIGNED), b"", stream),
         _input((2, 0, 0, SIGNED), b"", form.replace(b"ringing", b"completed")),
         _input((2, 0, 1, SIGNED_JSON), b"", document),

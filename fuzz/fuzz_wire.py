@@ -35,7 +35,7 @@ def seeds() -> list[bytes]:
                 "streamSid": f"MZ{SID}",
                 "tracks": ["inbound"],
                 "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-                "customParameters": {"token": "b7.x_-", "attempt": "1"},
+                "customParameters": {"token": "b7.x_-", "stream_no": "1"},
             },
         },
         {"event": "media", "media": {"track": "inbound", "chunk": "1", "timestamp": "102", "payload": "/" * 16}},

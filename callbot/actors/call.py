@@ -177,7 +177,7 @@ class CallActor(Actor[CallMessage]):
             case OpenSession():
                 self._open_session(effect)
             case Moved(dest=dest):
-                self._heartbeat.tell(Watch(self._machine.record.attempt if dest == State.STREAMING else None))
+                self._heartbeat.tell(Watch(self._machine.record.session_no if dest == State.STREAMING else None))
                 if dest == State.CLOSED:
                     self._closed.set()
             case DropBacklog():
@@ -191,7 +191,7 @@ class CallActor(Actor[CallMessage]):
             case RestartChild():
                 self._heartbeat = self._make_heartbeat()
                 self._watch(Child.HEARTBEAT, self._heartbeat)
-                self._heartbeat.tell(Watch(self._machine.record.attempt if self.state is State.STREAMING else None))
+                self._heartbeat.tell(Watch(self._machine.record.session_no if self.state is State.STREAMING else None))
             case StopChildren():
                 self._transcoder.stop()
                 self._heartbeat.stop()
@@ -235,7 +235,7 @@ class CallActor(Actor[CallMessage]):
             max_message_ms=self._services.settings.uplink_max_message_ms,
             delay_s=jitter(order.after_s, self._services.random.random),
         )
-        self._watch(Child.GEMINI_SESSION, self._session, attempt=order.attempt)
+        self._watch(Child.GEMINI_SESSION, self._session, session_no=order.session_no)
 
     def _make_heartbeat(self) -> Heartbeat:
         return Heartbeat(
@@ -248,14 +248,14 @@ class CallActor(Actor[CallMessage]):
 
     # Children.
 
-    def _watch(self, child: Child, actor: Actor[Any], *, attempt: int = 0) -> None:
+    def _watch(self, child: Child, actor: Actor[Any], *, session_no: int = 0) -> None:
         if self._children is None:  # nothing can be started before `live`, nor is it asked for
             raise RuntimeError(f"{child.value} was to be started before the call runs")
-        task = self._children.create_task(self._run_child(child, actor, attempt), name=f"call.{child.value}")
+        task = self._children.create_task(self._run_child(child, actor, session_no), name=f"call.{child.value}")
         self._watches[task] = child
         task.add_done_callback(self._watches.pop)
 
-    async def _run_child(self, child: Child, actor: Actor[Any], attempt: int) -> None:
+    async def _run_child(self, child: Child, actor: Actor[Any], session_no: int) -> None:
         """Run one child; its end, in whatever way, is a message."""
         error: str | None = None
         try:
@@ -263,7 +263,7 @@ class CallActor(Actor[CallMessage]):
         except Exception as fault:  # noqa: BLE001 - the supervised boundary: the state decides what a child's death means
             self._journal.child_crashed(child, fault)
             error = f"{type(fault).__name__}: {fault}"[:200]
-        self.tell(ChildExited(child, attempt, error, self._clock()))
+        self.tell(ChildExited(child, session_no, error, self._clock()))
 
     def _cancel_children(self) -> None:
         for task in [*self._watches, *self._tools.values()]:
@@ -278,7 +278,7 @@ class CallActor(Actor[CallMessage]):
     async def _answer(self, call: ToolCalled) -> None:
         outcome = await self._services.toolbox.run(call.name, call.arguments)
         self._tools.pop(call.call_id, None)
-        self.tell(ToolFinished(call.attempt, call.call_id, call.name, outcome.result, outcome.ends_call, self._clock()))
+        self.tell(ToolFinished(call.session_no, call.call_id, call.name, outcome.result, outcome.ends_call, self._clock()))
 
     # Timers.
 

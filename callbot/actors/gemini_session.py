@@ -64,7 +64,7 @@ class Opener(Protocol):
 
 
 class GeminiSession(Actor[GeminiSessionMessage]):
-    """Session number `order.attempt` of a call."""
+    """Session number `order.session_no` of a call."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
             self._transcoder(broken_off)  # or the caller's last word would stay in the converter, and have no mark
         self._parent(
             SessionLost(
-                attempt=self._order.attempt,
+                session_no=self._order.session_no,
                 decision=failure.decision,
                 cause=failure.cause,
                 code=failure.code,
@@ -133,7 +133,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         try:
             self._signs.model_s = now_s = self._clock()
             setup_ms = int((now_s - began_s - self._delay_s) * 1000)
-            self._parent(SessionReady(self._order.attempt, self._order.plan, max(0, setup_ms), now_s))
+            self._parent(SessionReady(self._order.session_no, self._order.plan, max(0, setup_ms), now_s))
             return await self._talk(link)
         finally:
             if turn := self._book.cut_off():
@@ -275,7 +275,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
             self._on_message(message, now_s)
 
     def _on_message(self, message: ModelMessage, now_s: float) -> None:
-        attempt = self._order.attempt
+        session_no = self._order.session_no
         for event in self._book.feed(message, now_s):
             if isinstance(event, ModelAudio | ModelAudioEnded):
                 self._transcoder(event)
@@ -284,13 +284,13 @@ class GeminiSession(Actor[GeminiSessionMessage]):
                 if isinstance(event, ModelInterrupted):
                     self._outbox = deque(command for command in self._outbox if not isinstance(command, SayText))
         for call in message.tool_calls:
-            self._parent(ToolCalled(attempt, call.id or self._invent_id(), call.name, call.args, now_s))
+            self._parent(ToolCalled(session_no, call.id or self._invent_id(), call.name, call.args, now_s))
         if message.cancelled_tool_ids:
-            self._parent(ToolsCancelled(attempt, message.cancelled_tool_ids))
+            self._parent(ToolsCancelled(session_no, message.cancelled_tool_ids))
         if message.go_away:
-            self._parent(GoAway(attempt, message.go_away_time_left_s, now_s))
+            self._parent(GoAway(session_no, message.go_away_time_left_s, now_s))
         if message.resumption is not None and message.resumption.resumable and message.resumption.handle:
-            self._parent(HandleRenewed(attempt, message.resumption.handle, now_s))
+            self._parent(HandleRenewed(session_no, message.resumption.handle, now_s))
         for fault in message.faults:
             self._parent(StreamFault(f"model_{fault}"))
         for key in message.unknown_keys:
@@ -305,7 +305,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
     def _invent_id(self) -> str:
         """Vertex may send calls without an id; answers are paired by name there, but we need one."""
         self._invented_ids += 1
-        return f"callbot-{self._order.attempt}-{self._invented_ids}"
+        return f"callbot-{self._order.session_no}-{self._invented_ids}"
 
 
 def _not_now(_message: ModelMessage | Unreadable) -> bool:

@@ -61,7 +61,7 @@ class Heartbeat(Actor[HeartbeatMessage]):
         self._parent = parent
         self._session = session
         self._clock = clock
-        self._attempt: int | None = None
+        self._session_no: int | None = None
         self._stream_silent = False
         self._pause_told = False
         self._probed_s = 0.0
@@ -71,8 +71,8 @@ class Heartbeat(Actor[HeartbeatMessage]):
     def handle(self, message: HeartbeatMessage) -> None:
         """Watch another session, or none."""
         match message:
-            case Watch(attempt=attempt):
-                self._attempt = attempt
+            case Watch(session_no=session_no):
+                self._session_no = session_no
                 self._probed_s = self._clock()
                 self._pause_told = False
 
@@ -92,14 +92,14 @@ class Heartbeat(Actor[HeartbeatMessage]):
         if silence_s >= self._patience.twilio_silence_s and not self._stream_silent:
             self._stream_silent = True
             self._parent(StreamSilent(silence_s, now_s))
-        if self._attempt is not None:
-            self._look_at_model(self._attempt, now_s)
+        if self._session_no is not None:
+            self._look_at_model(self._session_no, now_s)
 
-    def _look_at_model(self, attempt: int, now_s: float) -> None:
+    def _look_at_model(self, session_no: int, now_s: float) -> None:
         patience = self._patience
         if now_s - self._signs.model_s >= patience.model_silence_s:
-            self._attempt = None  # told once
-            self._parent(ModelSilent(attempt, now_s - self._signs.model_s, now_s))
+            self._session_no = None  # told once
+            self._parent(ModelSilent(session_no, now_s - self._signs.model_s, now_s))
             return
         if now_s - self._probed_s >= patience.model_probe_s:
             self._probed_s = now_s

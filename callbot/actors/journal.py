@@ -105,11 +105,11 @@ class Journal:
         match message:
             case StreamStarted():
                 self._metrics.call_started()
-                self._line("info", "call.started", caller=message.caller, stream_attempt=message.attempt, **self._context)
-            case SessionReady(attempt=attempt, plan=plan, setup_ms=setup_ms, at_s=at_s):
+                self._line("info", "call.started", caller=message.caller, stream_no=message.stream_no, **self._context)
+            case SessionReady(session_no=session_no, plan=plan, setup_ms=setup_ms, at_s=at_s):
                 figures.sessions += 1
                 self._metrics.session_opened(plan.value, setup_ms / 1000)
-                self._line("info", "session.ready", attempt=attempt, plan=plan.value, setup_ms=setup_ms)
+                self._line("info", "session.ready", session_no=session_no, plan=plan.value, setup_ms=setup_ms)
                 if self._lost_s is not None:
                     figures.reconnects += 1
                     figures.recovery_ms.append(int((at_s - self._lost_s) * 1000))
@@ -158,8 +158,8 @@ class Journal:
         match effect:
             case Moved(origin=origin, dest=dest, reason=reason):
                 self._moved(origin, dest, reason)
-            case OpenSession(attempt=attempt, plan=plan, after_s=after_s):
-                self._line("info", "session.opening", attempt=attempt, plan=plan.value, after_ms=int(after_s * 1000))
+            case OpenSession(session_no=session_no, plan=plan, after_s=after_s):
+                self._line("info", "session.opening", session_no=session_no, plan=plan.value, after_ms=int(after_s * 1000))
             case Note(event=event, fields=fields):
                 self._line("info", event, **dict(fields))
             case Report(outcome=outcome, reason=reason):
@@ -221,7 +221,7 @@ class Journal:
 
     def _session_lost(self, lost: SessionLost) -> None:
         if lost.cause == "closed_by_us" and self._state != "reconnecting":
-            self._line("info", "session.closed", attempt=lost.attempt)
+            self._line("info", "session.closed", session_no=lost.session_no)
             return
         self._figures.sessions_lost += 1
         self._metrics.session_lost(lost.cause)
@@ -230,7 +230,7 @@ class Journal:
         self._line(
             "info" if lost.cause == "closed_by_us" else "warning",  # told to close for a move
             "session.lost",
-            attempt=lost.attempt,
+            session_no=lost.session_no,
             cause=lost.cause,
             code=lost.code,
             decision=lost.decision.value,

@@ -21,7 +21,7 @@ class CallOpener:
     async def open(self, order: OpenSession) -> ModelLink:
         """The session that `order` asks for."""
         prewarmed = self._services.prewarmed
-        if prewarmed is not None and order.attempt == 1:
+        if prewarmed is not None and order.session_no == 1:
             link = await prewarmed.take(self._call_sid)
             if link is not None:
                 return link

@@ -18,7 +18,7 @@ from callbot.wire.twilio import Connected, Media, Start, Unreadable, decode, is_
 MAX_BEFORE_START = 8  # Twilio sends one message, `connected`, before `start`
 PARAMETER_LIMIT = 500  # characters; Twilio's own limit for a name with its value
 
-OUR_PARAMETERS = frozenset({"token", "attempt"})
+OUR_PARAMETERS = frozenset({"token", "stream_no"})
 
 POLICY_VIOLATION = 1008
 UNSUPPORTED = 1003
@@ -75,19 +75,19 @@ async def admit(services: ServerServices, socket: MessageSource) -> StreamStarte
             grant = await _redeem(services, start)
     except TimeoutError:
         raise StreamRefused("start_timeout") from None
-    if 0 < services.registry.attempt_of(grant.call_sid) < grant.attempt:
-        # Only a signed /twiml/next has a token for a later attempt: Twilio knows that the older stream is over.
+    if 0 < services.registry.stream_no_of(grant.call_sid) < grant.stream_no:
+        # Only a signed /twiml/next has a token for a later stream: Twilio knows that the older stream is over.
         await services.registry.displace(grant.call_sid)
         # What the older stream noted while it was ended is not how this one ends.
         services.store.record_ending(grant.call_sid, Ending.CONTINUE)
-    check_place(services, grant.call_sid, grant.attempt)
+    check_place(services, grant.call_sid, grant.stream_no)
     return StreamStarted(
         call_sid=grant.call_sid,
         stream_sid=start.stream_sid,
         account_sid=grant.account_sid,
         at_s=services.clock(),
         caller=grant.caller,
-        attempt=grant.attempt,
+        stream_no=grant.stream_no,
         parameters={
             clean_text(name): clean_text(value, PARAMETER_LIMIT)
             for name, value in start.custom_parameters.items()
@@ -96,10 +96,10 @@ async def admit(services: ServerServices, socket: MessageSource) -> StreamStarte
     )
 
 
-def check_place(services: ServerServices, call_sid: str, attempt: int) -> None:
+def check_place(services: ServerServices, call_sid: str, stream_no: int) -> None:
     """Whether this process can carry the stream now; raises `StreamRefused`."""
-    if services.registry.attempt_of(call_sid):
-        raise StreamRefused("second_stream", call_sid=call_sid, attempt=attempt)
+    if services.registry.stream_no_of(call_sid):
+        raise StreamRefused("second_stream", call_sid=call_sid, stream_no=stream_no)
     if services.registry.draining:
         raise StreamRefused("draining", TRY_AGAIN_LATER, call_sid=call_sid)
     if services.registry.full:
@@ -131,12 +131,12 @@ async def _redeem(services: ServerServices, start: Start) -> StreamGrant:
     token = start.custom_parameters.get("token", "")
     if not token:
         raise StreamRefused("token_missing", call_sid=start.call_sid)
-    attempt = start.custom_parameters.get("attempt", "")
+    stream_no = start.custom_parameters.get("stream_no", "")
     shown = await services.store.consume(
         token,
         call_sid=start.call_sid,
         account_sid=start.account_sid,
-        attempt=int(attempt) if attempt.isdecimal() and attempt.isascii() and len(attempt) < 4 else 0,
+        stream_no=int(stream_no) if stream_no.isdecimal() and stream_no.isascii() and len(stream_no) < 4 else 0,
     )
     if shown.outcome is not TokenOutcome.ACCEPTED or shown.grant is None:
         raise StreamRefused(f"token_{shown.outcome}", call_sid=start.call_sid)

@@ -60,10 +60,10 @@ class CallRegistry:
         """Whether there is no place for another socket without a token."""
         return len(self._pending) >= self._max_pending
 
-    def attempt_of(self, call_sid: str) -> int:
-        """The attempt of the call's stream that is live here; 0 when none is."""
+    def stream_no_of(self, call_sid: str) -> int:
+        """The number of the call's stream that is live here; 0 when none is."""
         call = self._calls.get(call_sid)
-        return 0 if call is None else call.started.attempt
+        return 0 if call is None else call.started.stream_no
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

@@ -48,7 +48,7 @@ async def carry_stream(services: ServerServices, websocket: MediaWebsocket) -> R
                 started = await admit(services, socket)
             else:
                 started = arrival.started
-                check_place(services, started.call_sid, started.attempt)  # what was free at the door may be taken
+                check_place(services, started.call_sid, started.stream_no)  # what was free at the door may be taken
             _check_backlog(started, socket)
         await _carry_call(services, started, socket)
     except StreamRefused as refusal:
@@ -80,7 +80,7 @@ async def _carry_call(services: ServerServices, started: StreamStarted, socket: 
             await handle.run()
     except Exception:  # the one place where a call's fault stops, so that it touches no other call
         services.metrics.crashes.inc()
-        log.exception("call.crashed", attempt=started.attempt)
+        log.exception("call.crashed", stream_no=started.stream_no)
         await socket.close(INTERNAL_ERROR, "internal error")
     else:
         await socket.close(NORMAL, "")

@@ -14,8 +14,8 @@ STATUS_PATH = "/twilio/status"
 DIAL_TIMEOUT_S = 30  # Twilio's own default, written out
 
 
-def connect(settings: Settings, token: str, attempt: int, *, pause_s: int = 0) -> str:
-    """Open a stream; when it ends Twilio asks `/twiml/next`, which learns the attempt from the signed query.
+def connect(settings: Settings, token: str, stream_no: int, *, pause_s: int = 0) -> str:
+    """Open a stream; when it ends Twilio asks `/twiml/next`, which learns the number from the signed query.
 
     `pause_s` whole seconds are waited first. The token travels in `<Parameter>`: a query of the stream's address is dropped
     by Twilio.
@@ -23,21 +23,21 @@ def connect(settings: Settings, token: str, attempt: int, *, pause_s: int = 0) -
     response = VoiceResponse()
     if pause_s:
         response.pause(length=pause_s)
-    verb = Connect(action=next_url(settings, attempt), method="POST")
+    verb = Connect(action=next_url(settings, stream_no), method="POST")
     stream = verb.stream(
         url=settings.stream_url, status_callback=settings.public_url + STATUS_PATH, status_callback_method="POST"
     )
     stream.parameter(name="token", value=token)
-    stream.parameter(name="attempt", value=str(attempt))
+    stream.parameter(name="stream_no", value=str(stream_no))
     response.append(verb)
     return str(response)
 
 
-def ask_again(settings: Settings, attempt: int, *, pause_s: int) -> str:
+def ask_again(settings: Settings, stream_no: int, *, pause_s: int) -> str:
     """Wait and ask `/twiml/next` again: by then another instance answers."""
     response = VoiceResponse()
     response.pause(length=pause_s)
-    response.redirect(next_url(settings, attempt), method="POST")
+    response.redirect(next_url(settings, stream_no), method="POST")
     return str(response)
 
 
@@ -79,6 +79,6 @@ def nothing() -> str:
     return str(VoiceResponse())
 
 
-def next_url(settings: Settings, attempt: int) -> str:
-    """What Twilio asks when stream `attempt` has ended. Its query is part of Twilio's signature."""
-    return f"{settings.public_url}{NEXT_PATH}?attempt={attempt}"
+def next_url(settings: Settings, stream_no: int) -> str:
+    """What Twilio asks when stream `stream_no` has ended. Its query is part of Twilio's signature."""
+    return f"{settings.public_url}{NEXT_PATH}?stream_no={stream_no}"

@@ -28,7 +28,7 @@ MAX_FIELDS = 200  # Twilio sends about forty
 RETRY_PAUSE_S = 1  # before a third stream; a first new one is opened at once
 FORM = b"application/x-www-form-urlencoded"
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # CallStatus of a call that is over
-_ATTEMPT = re.compile(r"[1-9][0-9]{0,2}")
+_STREAM_NO = re.compile(r"[1-9][0-9]{0,2}")
 
 Fields = MultiDict[str, str]
 Headers = list[tuple[bytes, bytes]]
@@ -107,29 +107,29 @@ async def answer_call(services: ServerServices, fields: Fields) -> str:
 async def answer_next(services: ServerServices, fields: Fields, query: str) -> str:
     """The TwiML for a call whose stream has ended: by how it ended and how many streams there have been."""
     call_sid, account_sid = _sids(services, fields)
-    attempt = _attempt(query)
+    stream_no = _stream_no(query)
     settings = services.settings
     if _is_over(fields):
         return _answered(services, twiml.NEXT_PATH, "nothing", twiml.nothing(), call_sid=call_sid)
     ending = await services.store.ending(call_sid)
-    context: dict[str, str | int] = {"call_sid": call_sid, "attempt": attempt, "ending": str(ending or "unknown")}
+    context: dict[str, str | int] = {"call_sid": call_sid, "stream_no": stream_no, "ending": str(ending or "unknown")}
     if ending is Ending.HANG_UP:
         return _answered(services, twiml.NEXT_PATH, "hang_up", twiml.hang_up(), **context)
-    if ending is Ending.APOLOGISE or attempt >= settings.stream_attempts:
+    if ending is Ending.APOLOGISE or stream_no >= settings.stream_attempts:
         return _answered(services, twiml.NEXT_PATH, "apology", twiml.apology(settings), **context)
     if services.registry.draining:
         # A token minted here would die with this process: by the next question another instance answers.
-        again = twiml.ask_again(settings, attempt, pause_s=RETRY_PAUSE_S)
+        again = twiml.ask_again(settings, stream_no, pause_s=RETRY_PAUSE_S)
         return _answered(services, twiml.NEXT_PATH, "ask_again", again, **context)
-    if services.registry.full and not services.registry.attempt_of(call_sid):
+    if services.registry.full and not services.registry.stream_no_of(call_sid):
         services.note_refusal("webhook", "too_many_calls", call_sid=call_sid)
         return _answered(services, twiml.NEXT_PATH, "busy", twiml.busy(settings), **context)
     caller = mask(clean_text(fields.get("From", "")))
     answer, _ = await _open_stream(
         services,
         twiml.NEXT_PATH,
-        StreamGrant(call_sid, account_sid, attempt + 1, caller),
-        pause_s=RETRY_PAUSE_S if attempt > 1 else 0,
+        StreamGrant(call_sid, account_sid, stream_no + 1, caller),
+        pause_s=RETRY_PAUSE_S if stream_no > 1 else 0,
     )
     return answer
 
@@ -167,10 +167,10 @@ async def _open_stream(
     minted = await services.store.mint(grant, services.settings.token_ttl_s)
     if minted.outcome is MintOutcome.SPENT:
         # Twilio asks for a stream once; a second time, after its token was used, is a replay.
-        services.note_refusal("webhook", "replayed", call_sid=grant.call_sid, attempt=grant.attempt)
+        services.note_refusal("webhook", "replayed", call_sid=grant.call_sid, stream_no=grant.stream_no)
         return _answered(services, path, "hang_up", twiml.hang_up(), call_sid=grant.call_sid), minted.outcome
-    document = twiml.connect(services.settings, minted.token, grant.attempt, pause_s=pause_s)
-    context: dict[str, str | int] = {"call_sid": grant.call_sid, "attempt": grant.attempt, "caller": grant.caller}
+    document = twiml.connect(services.settings, minted.token, grant.stream_no, pause_s=pause_s)
+    context: dict[str, str | int] = {"call_sid": grant.call_sid, "stream_no": grant.stream_no, "caller": grant.caller}
     repeated = minted.outcome is MintOutcome.REPEATED
     return _answered(services, path, "connect", document, repeated=repeated, **context), minted.outcome
 
@@ -208,11 +208,11 @@ def _is_over(fields: Fields) -> bool:
     return fields.get("CallStatus", "") in ENDED
 
 
-def _attempt(query: str) -> int:
+def _stream_no(query: str) -> int:
     """The number of the stream that has ended, from the address that we gave to Twilio and Twilio has signed."""
-    text = dict(parse_qsl(query)).get("attempt", "")
-    if not _ATTEMPT.fullmatch(text):
-        raise WebhookRefused(400, "bad_attempt")
+    text = dict(parse_qsl(query)).get("stream_no", "")
+    if not _STREAM_NO.fullmatch(text):
+        raise WebhookRefused(400, "bad_stream_no")
     return int(text)
 
 

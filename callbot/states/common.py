@@ -98,10 +98,10 @@ def crashed_session(record: CallRecord, event: ChildExited) -> SessionLost | Non
 
     A session says `SessionLost` before it ends; one that ends without a word has crashed.
     """
-    if event.attempt != record.attempt or record.session is Session.NONE:
+    if event.session_no != record.session_no or record.session is Session.NONE:
         return None
     return SessionLost(
-        attempt=event.attempt,
+        session_no=event.session_no,
         decision=Decision.RESUME if record.restarts < record.limits.max_restarts else Decision.GIVE_UP,
         cause="session_crashed",
         code=None,
@@ -113,8 +113,8 @@ def crashed_session(record: CallRecord, event: ChildExited) -> SessionLost | Non
 def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
     """What is only remembered, in every state before Draining; None for what this does not know."""
     match event:
-        case HandleRenewed(attempt=attempt, handle=handle):
-            if attempt != record.attempt:
+        case HandleRenewed(session_no=session_no, handle=handle):
+            if session_no != record.session_no:
                 return Step(record)
             # Vertex calls every update resumable, in mid-answer too: what is resumed from there has lost the answer.
             kept = record.handle if record.generating or record.tools else handle

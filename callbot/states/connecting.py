@@ -15,12 +15,12 @@ _FIRST_CHILDREN = frozenset({Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT}
 def on_event(record: CallRecord, event: CallMessage) -> Step | None:
     """Answer one event; None when it has no meaning here."""
     match event:
-        case StreamStarted() if record.attempt == 0:
+        case StreamStarted() if record.session_no == 0:
             return _begin(record)
         case StreamStarted():
             return None
-        case SessionReady(attempt=attempt, at_s=at_s):
-            if attempt != record.attempt:
+        case SessionReady(session_no=session_no, at_s=at_s):
+            if session_no != record.session_no:
                 return Step(record)
             record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
             return Step(record, trigger=Trigger.READY, reason="session_ready")
@@ -53,7 +53,7 @@ def _begin(record: CallRecord) -> Step:
 
 
 def _lost(record: CallRecord, lost: SessionLost) -> Step:
-    if lost.attempt != record.attempt:
+    if lost.session_no != record.session_no:
         return Step(record)
     rung = ladder.next_rung(record, lost)
     if rung is None:

@@ -66,7 +66,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             return Step(record, common.drop_turns(turn))
         case SessionReady():
             return Step(record, (Tell(Child.GEMINI_SESSION, CloseSession()),))
-        case ChildExited(child=Child.GEMINI_SESSION, attempt=attempt) if attempt != record.attempt:
+        case ChildExited(child=Child.GEMINI_SESSION, session_no=session_no) if session_no != record.session_no:
             return Step(record)
         case ChildExited(child=child):
             record = record.but(children=record.children - {child})

@@ -82,9 +82,9 @@ def _delay_s(record: CallRecord, lost: SessionLost, *, at_once: bool) -> float:
 
 
 def _open(record: CallRecord, plan: Plan, *, after_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:
-    record = record.but(attempt=record.attempt + 1, plan=plan, session=Session.OPENING, moving="", generating=False)
+    record = record.but(session_no=record.session_no + 1, plan=plan, session=Session.OPENING, moving="", generating=False)
     opening = OpenSession(
-        attempt=record.attempt,
+        session_no=record.session_no,
         plan=plan,
         model_index=record.model_index,
         first_turn=record.turn + 1,

@@ -35,8 +35,8 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
     match event:
         case StreamStarted():
             return None
-        case SessionReady(attempt=attempt, at_s=at_s):
-            if attempt != record.attempt or record.session is not Session.OPENING:
+        case SessionReady(session_no=session_no, at_s=at_s):
+            if session_no != record.session_no or record.session is not Session.OPENING:
                 return Step(record)
             record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
             return Step(record, trigger=Trigger.READY, reason="session_ready")
@@ -58,7 +58,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
 
 
 def _lost(record: CallRecord, lost: SessionLost) -> Step:
-    if lost.attempt != record.attempt:
+    if lost.session_no != record.session_no:
         return Step(record)
     if record.session is Session.CLOSING:
         return Step(*ladder.reopen(record, record.after_close))

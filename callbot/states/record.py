@@ -82,7 +82,7 @@ class CallRecord:
 
     limits: Limits = field(default_factory=Limits)
     # the model session
-    attempt: int = 0
+    session_no: int = 0
     plan: Plan = Plan.NEW
     session: Session = Session.NONE
     model_index: int = 0

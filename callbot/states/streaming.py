@@ -83,8 +83,8 @@ def _session(record: CallRecord, event: CallMessage) -> Step | None:
     match event:
         case SessionReady():  # of a session that is not wanted any more
             return Step(record)
-        case SessionLost(attempt=attempt, cause=cause):
-            if attempt != record.attempt:
+        case SessionLost(session_no=session_no, cause=cause):
+            if session_no != record.session_no:
                 return Step(record)
             return Step(record, trigger=Trigger.LOST, reason=cause)
         case ChildExited(child=Child.GEMINI_SESSION):
@@ -95,9 +95,9 @@ def _session(record: CallRecord, event: CallMessage) -> Step | None:
                 return common.give_up(record.but(session=Session.NONE), crash.cause)
             record = record.but(session=Session.NONE, restarts=record.restarts + 1, after_close=crash.decision)
             return Step(record, trigger=Trigger.LOST, reason=crash.cause)
-        case ModelSilent(attempt=attempt) if attempt == record.attempt:
+        case ModelSilent(session_no=session_no) if session_no == record.session_no:
             return _close(record, Decision.RESUME, "model_socket_silent")
-        case GoAway(attempt=attempt, time_left_s=time_left_s) if attempt == record.attempt:
+        case GoAway(session_no=session_no, time_left_s=time_left_s) if session_no == record.session_no:
             left_s = limits.go_away_unknown_s if time_left_s is None else time_left_s
             deadline_s = max(0.0, left_s - limits.go_away_margin_s)
             record = record.but(moving="go_away")
@@ -215,11 +215,13 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
 def _tool(record: CallRecord, event: CallMessage) -> Step | None:
     """What the model wants done."""
     match event:
-        case ToolCalled(attempt=attempt) if attempt == record.attempt:
+        case ToolCalled(session_no=session_no) if session_no == record.session_no:
             return common.run_tool(record, event)
-        case ToolsCancelled(attempt=attempt, call_ids=call_ids) if attempt == record.attempt:
+        case ToolsCancelled(session_no=session_no, call_ids=call_ids) if session_no == record.session_no:
             return Step(record.but(tools=record.tools - set(call_ids)), (CancelTools(call_ids),))
-        case ToolFinished(attempt=attempt, call_id=call_id) if attempt == record.attempt and call_id in record.tools:
+        case ToolFinished(session_no=session_no, call_id=call_id) if (
+            session_no == record.session_no and call_id in record.tools
+        ):
             record = record.but(tools=record.tools - {call_id})
             effects: tuple[Effect, ...] = (Tell(Child.GEMINI_SESSION, AnswerTool(call_id, event.name, event.result)),)
             if event.ends_call:
@@ -250,7 +252,7 @@ def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -
     """The model owes an answer and is silent: ask once, then move the session, then a fresh one, then give up."""
     limits = record.limits
     if not record.nudged:
-        nudge = limits.resume_nudge if record.attempt > 1 else limits.nudge
+        nudge = limits.resume_nudge if record.session_no > 1 else limits.nudge
         record, waiting = _expect(record.but(nudged=True), limits.nudge_s)
         return Step(record, (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *waiting))
     if record.silent_moves >= limits.max_silent_moves:

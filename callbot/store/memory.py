@@ -46,23 +46,23 @@ class MemoryCallStore:
     async def mint(self, grant: StreamGrant, ttl_s: float) -> Minted:
         """See `CallStore.mint`."""
         call = self._touch(grant.call_sid)
-        token = call.tokens.get(grant.attempt)
+        token = call.tokens.get(grant.stream_no)
         if token is None and not call.over:
             token = _Token(secrets.token_urlsafe(TOKEN_BYTES), grant, self._clock() + ttl_s)
-            call.tokens[grant.attempt] = token
+            call.tokens[grant.stream_no] = token
             self._tokens[token.text] = token
             return Minted(MintOutcome.FRESH, token.text)
         if token is None or call.over or token.used or self._clock() >= token.expires_s:
             return Minted(MintOutcome.SPENT)
         return Minted(MintOutcome.REPEATED, token.text)
 
-    async def consume(self, token: str, *, call_sid: str, account_sid: str, attempt: int) -> Shown:
+    async def consume(self, token: str, *, call_sid: str, account_sid: str, stream_no: int) -> Shown:
         """See `CallStore.consume`."""
         found = self._tokens.get(token)
         if found is None:
             return Shown(TokenOutcome.UNKNOWN)
         grant = found.grant
-        if (grant.call_sid, grant.account_sid, grant.attempt) != (call_sid, account_sid, attempt):
+        if (grant.call_sid, grant.account_sid, grant.stream_no) != (call_sid, account_sid, stream_no):
             return Shown(TokenOutcome.WRONG_CALL)
         if found.used:
             return Shown(TokenOutcome.USED)

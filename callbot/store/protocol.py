@@ -1,6 +1,6 @@
 """What the server asks of a store of calls; memory answers at once, a shared store over its network.
 
-A call is known by its CallSid, a stream by CallSid and attempt. A token belongs to one stream and opens it once. Everything
+A call is known by its CallSid, a stream by CallSid and its number. A token belongs to one stream and opens it once. Everything
 in a store is bounded in number and expires by itself. Rules from the field, with their reports: a repeated webhook gets the
 same unused token and never a fresh one (openclaw/openclaw#87497), a token is compared with CallSid and account
 (openclaw/openclaw#136506) and is not usable again after its stream has gone (openclaw/openclaw#134753).
@@ -28,7 +28,7 @@ class TokenOutcome(StrEnum):
     UNKNOWN = "unknown"  # never minted here, or forgotten long ago
     EXPIRED = "expired"
     USED = "used"
-    WRONG_CALL = "wrong_call"  # of another call, account or attempt; the token stays good for its own
+    WRONG_CALL = "wrong_call"  # of another call, account or stream_no; the token stays good for its own
     UNREACHABLE = "unreachable"  # the shared store, which alone could tell, does not answer
 
 
@@ -38,7 +38,7 @@ class StreamGrant:
 
     call_sid: str
     account_sid: str
-    attempt: int
+    stream_no: int
     caller: str = ""
 
 
@@ -65,7 +65,7 @@ class CallStore(Protocol):
         """The token of the stream that `grant` describes, good for `ttl_s` seconds from the first request on."""
         ...
 
-    async def consume(self, token: str, *, call_sid: str, account_sid: str, attempt: int) -> Shown:
+    async def consume(self, token: str, *, call_sid: str, account_sid: str, stream_no: int) -> Shown:
         """Use `token` up for this stream. Of two that show it at once exactly one is accepted.
 
         Accepting forgets the ending of the stream before: from here on an instance that dies leaves no ending.

@@ -48,7 +48,7 @@ class _UnreachableError(Exception):
 class _Note:
     """What Redis has not been told about a call."""
 
-    attempt: int
+    stream_no: int
     ending: Ending | None = None
     over: bool = False
 
@@ -83,7 +83,7 @@ class RedisCallStore:
         self._down = asyncio.Event()
         self._unwritten: OrderedDict[str, _Note] = OrderedDict()
         self._wake = asyncio.Event()
-        self._streams: OrderedDict[str, int] = OrderedDict()  # the attempt that was let in here, by call
+        self._streams: OrderedDict[str, int] = OrderedDict()  # the stream_no that was let in here, by call
         self._claims = (f"{secrets.token_hex(8)}-{number}" for number in itertools.count())
         self._running: list[asyncio.Task[None]] = []
 
@@ -119,27 +119,27 @@ class RedisCallStore:
             return await self._local.mint(grant, ttl_s)
         if outcome is MintOutcome.SPENT:
             return Minted(outcome)
-        return Minted(outcome, self._tokens.text(grant.call_sid, grant.attempt, kept))
+        return Minted(outcome, self._tokens.text(grant.call_sid, grant.stream_no, kept))
 
-    async def consume(self, token: str, *, call_sid: str, account_sid: str, attempt: int) -> Shown:
+    async def consume(self, token: str, *, call_sid: str, account_sid: str, stream_no: int) -> Shown:
         """See `CallStore.consume`. Redis also refuses a token of an older stream than the newest that was let in."""
         parts = self._tokens.read(token)
         if parts is None:  # one of this process's, from a time without Redis, or nobody's
-            return await self._consume_here(token, call_sid, account_sid, attempt)
-        if (parts.call_sid, parts.attempt) != (call_sid, attempt):
+            return await self._consume_here(token, call_sid, account_sid, stream_no)
+        if (parts.call_sid, parts.stream_no) != (call_sid, stream_no):
             return Shown(TokenOutcome.WRONG_CALL)
         claim = next(self._claims)
         try:
-            outcome, caller = await self._ask(lambda link: link.claim(call_sid, account_sid, attempt, parts.nonce, claim))
+            outcome, caller = await self._ask(lambda link: link.claim(call_sid, account_sid, stream_no, parts.nonce, claim))
         except _UnreachableError:
             return Shown(TokenOutcome.UNREACHABLE)
         if outcome is not TokenOutcome.ACCEPTED:
             return Shown(outcome)
-        grant = StreamGrant(call_sid, account_sid, attempt, caller)
+        grant = StreamGrant(call_sid, account_sid, stream_no, caller)
         # Should Redis go down now, a replayed webhook still opens nothing here.
         local = await self._local.mint(grant, REMEMBER_S)
-        await self._local.consume(local.token, call_sid=call_sid, account_sid=account_sid, attempt=attempt)
-        self._let_in(call_sid, attempt)
+        await self._local.consume(local.token, call_sid=call_sid, account_sid=account_sid, stream_no=stream_no)
+        self._let_in(call_sid, stream_no)
         return Shown(outcome, grant)
 
     def record_ending(self, call_sid: str, ending: Ending) -> None:
@@ -167,11 +167,11 @@ class RedisCallStore:
 
     # --- here ----------------------------------------------------------------------------------------------------------
 
-    async def _consume_here(self, token: str, call_sid: str, account_sid: str, attempt: int) -> Shown:
-        shown = await self._local.consume(token, call_sid=call_sid, account_sid=account_sid, attempt=attempt)
+    async def _consume_here(self, token: str, call_sid: str, account_sid: str, stream_no: int) -> Shown:
+        shown = await self._local.consume(token, call_sid=call_sid, account_sid=account_sid, stream_no=stream_no)
         if shown.outcome is TokenOutcome.ACCEPTED:
-            self._let_in(call_sid, attempt)
-            self._write_later(call_sid, _Note(attempt))  # or a replayed webhook gets a token once Redis is back
+            self._let_in(call_sid, stream_no)
+            self._write_later(call_sid, _Note(stream_no))  # or a replayed webhook gets a token once Redis is back
         return shown
 
     async def _ending_now(self, call_sid: str) -> Ending | None:
@@ -183,9 +183,9 @@ class RedisCallStore:
         except _UnreachableError:
             return await self._local.ending(call_sid)
 
-    def _let_in(self, call_sid: str, attempt: int) -> None:
+    def _let_in(self, call_sid: str, stream_no: int) -> None:
         self._unwritten.pop(call_sid, None)  # how the stream before ended
-        self._streams[call_sid] = attempt
+        self._streams[call_sid] = stream_no
         self._streams.move_to_end(call_sid)
         while len(self._streams) > MAX_CALLS:
             self._streams.popitem(last=False)
@@ -291,4 +291,4 @@ async def _tell(link: "RedisLink", call_sid: str, note: _Note) -> None:
     if note.over:
         await link.forget(call_sid)
     else:
-        await link.note(call_sid, note.attempt, note.ending)
+        await link.note(call_sid, note.stream_no, note.ending)

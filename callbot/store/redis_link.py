@@ -27,17 +27,17 @@ HEALTH_CHECK_S: Final = 15  # an idle connection is tried before it is used: a f
 # `used:N` of stream N; `stream`, the newest that was let in; `ending`, how that one ended; `over`, once the call is.
 _NOW: Final = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)\n"
 
-# ARGV: life, attempt, nonce, token's life in ms, account, caller
+# ARGV: life, stream_no, nonce, token's life in ms, account, caller
 _MINT: Final = (
     _NOW
     + """
-local call, attempt = KEYS[1], ARGV[2]
-local known = redis.call('HMGET', call, 'over', 'stream', 'nonce:' .. attempt, 'until:' .. attempt, 'used:' .. attempt)
+local call, stream_no = KEYS[1], ARGV[2]
+local known = redis.call('HMGET', call, 'over', 'stream', 'nonce:' .. stream_no, 'until:' .. stream_no, 'used:' .. stream_no)
 redis.call('PEXPIRE', call, ARGV[1])
-if known[1] or (known[2] and tonumber(known[2]) >= tonumber(attempt)) then return {'spent', ''} end
+if known[1] or (known[2] and tonumber(known[2]) >= tonumber(stream_no)) then return {'spent', ''} end
 if not known[3] then
-  redis.call('HSET', call, 'nonce:' .. attempt, ARGV[3], 'until:' .. attempt, now + ARGV[4],
-    'account:' .. attempt, ARGV[5], 'caller:' .. attempt, ARGV[6])
+  redis.call('HSET', call, 'nonce:' .. stream_no, ARGV[3], 'until:' .. stream_no, now + ARGV[4],
+    'account:' .. stream_no, ARGV[5], 'caller:' .. stream_no, ARGV[6])
   redis.call('PEXPIRE', call, ARGV[1])
   return {'fresh', ARGV[3]}
 end
@@ -47,32 +47,32 @@ return {'repeated', known[3]}
 """
 )
 
-# ARGV: life, attempt, nonce, account, claim
+# ARGV: life, stream_no, nonce, account, claim
 _CLAIM: Final = (
     _NOW
     + """
-local call, attempt = KEYS[1], ARGV[2]
-local known = redis.call('HMGET', call, 'nonce:' .. attempt, 'account:' .. attempt, 'used:' .. attempt, 'until:' .. attempt,
-  'stream', 'caller:' .. attempt)
+local call, stream_no = KEYS[1], ARGV[2]
+local known = redis.call('HMGET', call, 'nonce:' .. stream_no, 'account:' .. stream_no, 'used:' .. stream_no,
+  'until:' .. stream_no, 'stream', 'caller:' .. stream_no)
 if not known[1] or known[1] ~= ARGV[3] then return {'unknown', ''} end
 if known[2] ~= ARGV[4] then return {'wrong_call', ''} end
 if known[3] == ARGV[5] then return {'accepted', known[6]} end
-if known[3] or (known[5] and tonumber(known[5]) > tonumber(attempt)) then return {'used', ''} end
+if known[3] or (known[5] and tonumber(known[5]) > tonumber(stream_no)) then return {'used', ''} end
 if now >= tonumber(known[4]) then return {'expired', ''} end
-redis.call('HSET', call, 'used:' .. attempt, ARGV[5], 'stream', attempt)
+redis.call('HSET', call, 'used:' .. stream_no, ARGV[5], 'stream', stream_no)
 redis.call('HDEL', call, 'ending')
 redis.call('PEXPIRE', call, ARGV[1])
 return {'accepted', known[6]}
 """
 )
 
-# ARGV: life, attempt or 0, ending or ''. What an older stream than the newest says comes too late.
+# ARGV: life, stream_no or 0, ending or ''. What an older stream than the newest says comes too late.
 _NOTE: Final = """
 local call = KEYS[1]
 local known = redis.call('HMGET', call, 'over', 'stream')
-local newest, attempt = tonumber(known[2] or 0), tonumber(ARGV[2])
-if known[1] or (attempt > 0 and attempt < newest) then return 0 end
-if attempt > newest then redis.call('HSET', call, 'stream', attempt) end
+local newest, stream_no = tonumber(known[2] or 0), tonumber(ARGV[2])
+if known[1] or (stream_no > 0 and stream_no < newest) then return 0 end
+if stream_no > newest then redis.call('HSET', call, 'stream', stream_no) end
 if ARGV[3] ~= '' then redis.call('HSET', call, 'ending', ARGV[3]) end
 redis.call('PEXPIRE', call, ARGV[1])
 return 1
@@ -120,18 +120,18 @@ class RedisLink:
     async def mint(self, grant: StreamGrant, nonce: str, ttl_s: float) -> tuple[MintOutcome, str]:
         """The stream's nonce, this one when it has none."""
         ttl_ms = int(ttl_s * 1000)
-        told = (grant.attempt, nonce, ttl_ms, grant.account_sid, grant.caller)
+        told = (grant.stream_no, nonce, ttl_ms, grant.account_sid, grant.caller)
         outcome, kept = await self._run(self._mint, grant.call_sid, *told)
         return MintOutcome(outcome.decode()), kept.decode()
 
-    async def claim(self, call_sid: str, account_sid: str, attempt: int, nonce: str, claim: str) -> tuple[TokenOutcome, str]:
+    async def claim(self, call_sid: str, account_sid: str, stream_no: int, nonce: str, claim: str) -> tuple[TokenOutcome, str]:
         """Use the stream's token up under the name `claim`; the second value is the caller."""
-        outcome, caller = await self._run(self._claim, call_sid, attempt, nonce, account_sid, claim)
+        outcome, caller = await self._run(self._claim, call_sid, stream_no, nonce, account_sid, claim)
         return TokenOutcome(outcome.decode()), caller.decode()
 
-    async def note(self, call_sid: str, attempt: int, ending: Ending | None) -> None:
-        """How stream `attempt` ended, or only that there is one; 0 when nobody knows which."""
-        await self._run(self._note, call_sid, attempt, ending or "")
+    async def note(self, call_sid: str, stream_no: int, ending: Ending | None) -> None:
+        """How stream `stream_no` ended, or only that there is one; 0 when nobody knows which."""
+        await self._run(self._note, call_sid, stream_no, ending or "")
 
     async def forget(self, call_sid: str) -> None:
         """The call is over."""

@@ -1,6 +1,6 @@
 """Tokens that several processes can check and that no reader of their common store can make.
 
-A token is `CallSid.attempt.nonce.mac`. The store keeps the nonce, which is no secret; the MAC is made with a key that the
+A token is `CallSid.stream_no.nonce.mac`. The store keeps the nonce, which is no secret; the MAC is made with a key that the
 processes have and the store has not. So who reads the store can open no stream, a repeated webhook gets the same text
 without the text being kept, and a forged token is refused without asking the store.
 """
@@ -21,7 +21,7 @@ class TokenParts:
     """What a token that was made here says of itself."""
 
     call_sid: str
-    attempt: int
+    stream_no: int
     nonce: str = field(repr=False)
 
 
@@ -37,22 +37,22 @@ class StreamTokens:
         """A nonce that was never used."""
         return secrets.token_urlsafe(NONCE_BYTES)
 
-    def text(self, call_sid: str, attempt: int, nonce: str) -> str:
+    def text(self, call_sid: str, stream_no: int, nonce: str) -> str:
         """The token of this stream."""
-        return f"{call_sid}.{attempt}.{nonce}.{_mac(self._keys[0], call_sid, attempt, nonce)}"
+        return f"{call_sid}.{stream_no}.{nonce}.{_mac(self._keys[0], call_sid, stream_no, nonce)}"
 
     def read(self, token: str) -> TokenParts | None:
         """What the token says, when it was made with one of the keys; else None."""
         call_sid, _, rest = token.partition(".")
-        attempt_text, _, rest = rest.partition(".")
+        number_text, _, rest = rest.partition(".")
         nonce, _, mac = rest.partition(".")
-        if not (mac and mac.isascii() and attempt_text.isascii() and attempt_text.isdecimal() and len(attempt_text) < 4):
+        if not (mac and mac.isascii() and number_text.isascii() and number_text.isdecimal() and len(number_text) < 4):
             return None
-        attempt = int(attempt_text)
-        right = [hmac.compare_digest(mac, _mac(key, call_sid, attempt, nonce)) for key in self._keys]
-        return TokenParts(call_sid, attempt, nonce) if any(right) else None
+        stream_no = int(number_text)
+        right = [hmac.compare_digest(mac, _mac(key, call_sid, stream_no, nonce)) for key in self._keys]
+        return TokenParts(call_sid, stream_no, nonce) if any(right) else None
 
 
-def _mac(key: bytes, call_sid: str, attempt: int, nonce: str) -> str:
-    told = f"{call_sid}.{attempt}.{nonce}".encode("utf-8", "surrogatepass")
+def _mac(key: bytes, call_sid: str, stream_no: int, nonce: str) -> str:
+    told = f"{call_sid}.{stream_no}.{nonce}".encode("utf-8", "surrogatepass")
     return urlsafe_b64encode(hmac.digest(key, told, hashlib.sha256)).rstrip(b"=").decode()

@@ -64,7 +64,7 @@ def _print_overview(console: Console, calls: list[Call]) -> None:
     table.add_column("end", overflow="fold")
     for call in calls:
         latency = _ms(median(call.latencies_ms)) if call.latencies_ms else "-"
-        sid = call.call_sid[:_SID_SHOWN] + (f" #{call.stream_attempt}" if call.stream_attempt > 1 else "")
+        sid = call.call_sid[:_SID_SHOWN] + (f" #{call.stream_no}" if call.stream_no > 1 else "")
         table.add_row(
             Text(sid),
             Text(call.began[:19].replace("T", " ")),
@@ -95,7 +95,7 @@ def print_call(console: Console, call: Call) -> None:
 
 
 def _print_header(console: Console, call: Call) -> None:
-    stream = f"  stream {call.stream_attempt}" if call.stream_attempt > 1 else ""
+    stream = f"  stream {call.stream_no}" if call.stream_no > 1 else ""
     console.print(Text.assemble((f"Call {call.call_sid}", "bold"), stream), soft_wrap=True)
     model = call.model + (f" ({call.backend})" if call.backend else "")
     began = f"{call.began[:19].replace('T', ' ')} UTC" if call.began else ""
@@ -153,13 +153,13 @@ def _latency(latency_ms: float | None) -> Text:
 
 
 def _sessions(call: Call) -> Table:
-    table = _table(("attempt", ">"), ("plan", ""), ("at", ">"), ("set up in", ">"), ("ended", ">"), ("lost because", ""))
+    table = _table(("session", ">"), ("plan", ""), ("at", ">"), ("set up in", ">"), ("ended", ">"), ("lost because", ""))
     for session in call.sessions.values():
         lost = Text(f"{session.cause}: {session.decision}", style="red") if session.cause else Text("")
         if session.go_away_at_ms is not None:
             lost = Text.assemble(lost, " " if session.cause else "", "told to go")
         table.add_row(
-            str(session.attempt),
+            str(session.session_no),
             Text(session.plan),
             _s(session.opening_at_ms),
             _ms(session.setup_ms),

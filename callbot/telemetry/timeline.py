@@ -60,9 +60,9 @@ class Turn:
 
 @dataclass(slots=True)
 class Session:
-    """One attempt at a model session."""
+    """One model session, opened or not."""
 
-    attempt: int
+    session_no: int
     plan: str
     opening_at_ms: float
     ready_at_ms: float | None = None
@@ -97,7 +97,7 @@ class Call:
 
     call_sid: str
     stream_sid: str
-    stream_attempt: int = 1
+    stream_no: int = 1
     began: str = ""
     caller: str = ""
     model: str = ""
@@ -141,7 +141,7 @@ class Call:
         """When the link to the model was gone, in order."""
         found: list[Outage] = []
         start_ms, cause = None, ""
-        for session in sorted(self.sessions.values(), key=lambda each: each.attempt):
+        for session in sorted(self.sessions.values(), key=lambda each: each.session_no):
             if session.ready_at_ms is not None:
                 if start_ms is not None:
                     found.append(Outage(start_ms, session.ready_at_ms, cause))
@@ -211,7 +211,7 @@ def _add(call: Call, event: Event, t_ms: float) -> None:
     if name == "call.started":
         call.began, call.caller = text(event, "time"), text(event, "caller")
         call.model, call.backend = text(event, "model"), text(event, "backend")
-        call.stream_attempt = int(number(event, "stream_attempt") or 1)
+        call.stream_no = int(number(event, "stream_no") or 1)
     elif name == "call.state":
         call.spans[-1].end_ms, call.spans[-1].reason = t_ms, text(event, "reason")
         call.spans.append(StateSpan(text(event, "to") or "unknown", t_ms, t_ms))
@@ -256,12 +256,12 @@ def _add_turn(call: Call, name: str, event: Event, t_ms: float) -> None:
 
 
 def _add_session(call: Call, name: str, event: Event, t_ms: float) -> None:
-    attempt = number(event, "attempt")
-    if attempt is None:  # a go-away has no number: it is the newest session's
+    session_no = number(event, "session_no")
+    if session_no is None:  # a go-away has no number: it is the newest session's
         if name == "session.go_away" and call.sessions:
             call.sessions[max(call.sessions)].go_away_at_ms = t_ms
         return
-    session = call.sessions.setdefault(int(attempt), Session(int(attempt), text(event, "plan"), t_ms))
+    session = call.sessions.setdefault(int(session_no), Session(int(session_no), text(event, "plan"), t_ms))
     match name:
         case "session.ready":
             session.ready_at_ms, session.setup_ms = t_ms, number(event, "setup_ms")

@@ -21,7 +21,7 @@ class Room:
     """One session with all that it needs around it."""
 
     def __init__(
-        self, model: Model | None = None, *, attempt: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None
+        self, model: Model | None = None, *, session_no: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None
     ) -> None:
         self.model = model or Model()
         self.lane = lane or UplinkLane(cap_s=30)
@@ -31,7 +31,7 @@ class Room:
         self.loop = asyncio.get_running_loop()
         self.began_s = self.loop.time()
         self.session = GeminiSession(
-            order=OpenSession(attempt, Plan.NEW, 0, 1),
+            order=OpenSession(session_no, Plan.NEW, 0, 1),
             opener=self.model,
             lane=self.lane,
             signs=self.signs,

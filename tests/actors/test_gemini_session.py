@@ -37,7 +37,7 @@ async def test_a_session_says_when_it_is_ready_and_how_long_that_took() -> None:
     room = await Room(delay_s=0.5).ready()
     (ready,) = room.told
     assert isinstance(ready, SessionReady)
-    assert (ready.attempt, ready.plan, ready.at_s) == (1, Plan.NEW, about(room.began_s + 0.8))
+    assert (ready.session_no, ready.plan, ready.at_s) == (1, Plan.NEW, about(room.began_s + 0.8))
     assert ready.setup_ms == pytest.approx(300, abs=1)
     assert room.signs.model_s == about(room.began_s + 0.8)
     room.tell(CloseSession())
@@ -47,7 +47,7 @@ async def test_a_session_says_when_it_is_ready_and_how_long_that_took() -> None:
 async def test_an_opening_that_fails_is_judged_and_told() -> None:
     room = Room(Model(refusals=[closed(1011, "The service is currently unavailable.")]))
     lost = await room.ended()
-    assert (lost.attempt, lost.decision, lost.cause, lost.code) == (1, Decision.WAIT, "close_1011_overloaded", 1011)
+    assert (lost.session_no, lost.decision, lost.cause, lost.code) == (1, Decision.WAIT, "close_1011_overloaded", 1011)
     assert room.told == [lost]
 
 
@@ -226,15 +226,15 @@ async def test_a_cancelled_session_closes_its_socket_and_says_nothing() -> None:
 async def test_sessions_one_after_the_other_never_overlap() -> None:
     model, lane = Model(), UplinkLane(cap_s=30)
     sent = b""
-    for attempt in range(1, 6):
-        room = Room(model, attempt=attempt, lane=lane)
+    for session_no in range(1, 6):
+        room = Room(model, session_no=session_no, lane=lane)
         for number in range(10):
-            chunk = bytes([attempt * 16 + number]) * 640
+            chunk = bytes([session_no * 16 + number]) * 640
             sent += chunk
             lane.push(chunk)
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
-        if attempt % 2:
+        if session_no % 2:
             room.link.give(closed(1011, "Internal error"))
         else:
             room.tell(CloseSession())

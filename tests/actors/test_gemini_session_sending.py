@@ -95,7 +95,7 @@ async def test_audio_that_could_not_be_sent_goes_to_the_next_session_first() -> 
     await asyncio.sleep(0.001)
     room.lane.push(b"\x02" * 640)
     await room.ended()
-    second = await Room(room.model, attempt=2, lane=room.lane).ready()
+    second = await Room(room.model, session_no=2, lane=room.lane).ready()
     assert second.link.audio == b"\x01" * 640 + b"\x02" * 640
     second.tell(CloseSession())
     await second.ended()

@@ -87,7 +87,7 @@ async def test_a_stream_that_is_silent_is_reported_once() -> None:
     assert silent == [StreamSilent(about(10.0), about(watch.began_s + 10))]
 
 
-async def test_a_model_whose_socket_is_silent_is_reported_once_with_its_attempt() -> None:
+async def test_a_model_whose_socket_is_silent_is_reported_once_with_its_number() -> None:
     async with watched() as watch:
         watch.heartbeat.tell(Watch(3))
         await watch.live_for(150, model=False)
@@ -123,7 +123,7 @@ async def test_a_new_session_is_watched_from_its_own_beginning() -> None:
         assert not any(isinstance(message, ModelSilent) for message in watch.told)
         await watch.live_for(3, model=False)
         (silent,) = [message for message in watch.told if isinstance(message, ModelSilent)]
-        assert silent.attempt == 2
+        assert silent.session_no == 2
 
 
 async def test_a_session_without_audio_is_told_of_the_pause_and_kept_alive_with_silence() -> None:

@@ -107,14 +107,14 @@ def desk() -> Desk:
     return Desk()
 
 
-STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", attempt=2, parameters={"secret": "x"})
+STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", stream_no=2, parameters={"secret": "x"})
 
 
 @pytest.mark.parametrize(
     ("message", "level", "event", "fields"),
     [
-        (STARTED, "info", "call.started", {"caller": "***5310", "stream_attempt": 2, "model": "m", "backend": "gemini"}),
-        (SessionReady(1, Plan.NEW, 310, 100.5), "info", "session.ready", {"attempt": 1, "plan": "new", "setup_ms": 310}),
+        (STARTED, "info", "call.started", {"caller": "***5310", "stream_no": 2, "model": "m", "backend": "gemini"}),
+        (SessionReady(1, Plan.NEW, 310, 100.5), "info", "session.ready", {"session_no": 1, "plan": "new", "setup_ms": 310}),
         (GoAway(1, 9.5, 101.0), "info", "session.go_away", {"time_left_s": 9.5}),
         (TurnStarted(4, 101.0), "info", "turn.started", {"turn": 4}),
         (TurnSpeaking(4, 101.0), "info", "turn.speaking", {"turn": 4, "latency_ms": None}),
@@ -133,7 +133,7 @@ STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", attempt=2,
             SessionLost(1, Decision.RESUME, "close_1011_internal", 1011, "Internal", 102.0),
             "warning",
             "session.lost",
-            {"attempt": 1, "cause": "close_1011_internal", "code": 1011, "decision": "resume", "detail": "Internal"},
+            {"session_no": 1, "cause": "close_1011_internal", "code": 1011, "decision": "resume", "detail": "Internal"},
         ),
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str | dict) else None,
@@ -226,7 +226,7 @@ def test_a_fault_is_one_line_a_kind_and_counted_each_time(desk: Desk) -> None:
 def test_a_session_that_was_closed_by_us_at_the_end_is_no_loss(desk: Desk) -> None:
     desk.journal.done(Moved("streaming", "draining", "caller_hung_up"))
     desk.journal.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
-    assert desk.last() == ("info", "session.closed", {"attempt": 1})
+    assert desk.last() == ("info", "session.closed", {"session_no": 1})
     desk.journal.summary("completed", "x")
     assert desk.last()[2]["sessions_lost"] == 0
 
@@ -252,7 +252,7 @@ def test_a_move_is_a_loss_that_is_no_warning(desk: Desk) -> None:
 
 def test_effects_that_are_lines_are_written_and_others_are_not(desk: Desk) -> None:
     desk.journal.done(OpenSession(2, Plan.RESUME, 0, 5, 0.25, "secret"))
-    assert desk.last() == ("info", "session.opening", {"attempt": 2, "plan": "resume", "after_ms": 250})
+    assert desk.last() == ("info", "session.opening", {"session_no": 2, "plan": "resume", "after_ms": 250})
     desk.journal.done(Note("tool.cancelled", (("tool", "x"),)))
     assert desk.last() == ("info", "tool.cancelled", {"tool": "x"})
     before = len(desk.log.lines)

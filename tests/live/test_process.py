@@ -136,7 +136,7 @@ async def test_a_process_told_by_its_environment_serves_a_caller_and_ends_in_ord
         assert summary["latency_p50_ms"] is not None
         assert server.moves(call.call_sid) == [("connecting", "streaming"), ("streaming", "draining"), ("draining", "closed")]
         status, body = await asyncio.to_thread(
-            post, server.port, PUBLIC_URL, TOKEN, "/twiml/next?attempt=1", call_fields(call.call_sid, "completed")
+            post, server.port, PUBLIC_URL, TOKEN, "/twiml/next?stream_no=1", call_fields(call.call_sid, "completed")
         )
         assert (status, "<Connect" in body) == (200, False)
 

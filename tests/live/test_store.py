@@ -23,7 +23,7 @@ def redis() -> Iterator[RedisServer]:
 
 async def next_document(port: int, call_sid: str) -> str:
     fields = call_fields(call_sid, "in-progress")
-    status, document = await asyncio.to_thread(post, port, PUBLIC_URL, AUTH_TOKEN, "/twiml/next?attempt=1", fields)
+    status, document = await asyncio.to_thread(post, port, PUBLIC_URL, AUTH_TOKEN, "/twiml/next?stream_no=1", fields)
     assert status == 200
     return document
 
@@ -36,7 +36,7 @@ async def test_how_a_call_ended_is_known_to_the_next_process(redis: RedisServer)
         await call.until(lambda: call.closed is not None)
     assert [line["outcome"] for line in first.log("call.summary", call.call_sid)] == ["moved"]
     async with exchange(**shared) as second:
-        assert 'name="attempt" value="2"' in await next_document(second.port, call.call_sid)
+        assert 'name="stream_no" value="2"' in await next_document(second.port, call.call_sid)
         # The voice webhook of that call, replayed: its stream was opened on the instance before.
         _, document = await asyncio.to_thread(post, second.port, PUBLIC_URL, AUTH_TOKEN, "/twiml", call_fields(call.call_sid))
         assert "<Connect" not in document

@@ -85,9 +85,9 @@ async def ring(line_up: Exchange, call_sid: str, path: str = "/twiml", status: s
 
 
 @contextlib.asynccontextmanager
-async def admitted(line_up: Exchange, call_sid: str, token: str, attempt: int) -> AsyncIterator[None]:
+async def admitted(line_up: Exchange, call_sid: str, token: str, stream_no: int) -> AsyncIterator[None]:
     """A stream that has shown its token, and whose caller has been greeted."""
-    parameters = {"token": token, "attempt": str(attempt)}
+    parameters = {"token": token, "stream_no": str(stream_no)}
     sid = f"MZ{call_sid[2:]}"
     start = {"accountSid": ACCOUNT_SID, "streamSid": sid, "callSid": call_sid, "customParameters": parameters}
     headers = {"X-Twilio-Signature": sign(AUTH_TOKEN, STREAM_URL)}
@@ -118,7 +118,7 @@ async def test_strangers_open_nothing_stop_nobody_and_are_written_down() -> None
             clump_token=Token(clumped, await ring(line_up, clumped)),
             older_token=Token(displaced, await ring(line_up, displaced)),
         )
-        second = await ring(line_up, displaced, "/twiml/next?attempt=1", "in-progress")
+        second = await ring(line_up, displaced, "/twiml/next?stream_no=1", "in-progress")
         async with (
             admitted(line_up, displaced, second, 2),
             admitted(line_up, *loot.used_token),

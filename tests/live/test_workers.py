@@ -198,7 +198,7 @@ async def show(port: int, call_sid: str, token: str, number: int) -> int | None:
     async with connect(f"ws://127.0.0.1:{port}/ws/twilio", additional_headers=headers, compression=None) as socket:
         stream_sid = f"MZ{number:032x}"
         call = PlainCall(call_sid, stream_sid, socket)
-        await call.start({"token": token, "attempt": "1"})
+        await call.start({"token": token, "stream_no": "1"})
         try:
             async with asyncio.timeout(SHORTLY_S):
                 await socket.recv()
@@ -236,10 +236,10 @@ async def test_a_worker_that_is_killed_is_replaced_and_the_others_calls_go_on(ex
         # Twilio asks what to do next; a worker that is alive finds no ending, and opens another stream.
         lost = by_worker[0][0]
         status, document = await asyncio.to_thread(
-            post, exchange.port, PUBLIC_URL, TOKEN, "/twiml/next?attempt=1", call_fields(lost.call_sid, "in-progress")
+            post, exchange.port, PUBLIC_URL, TOKEN, "/twiml/next?stream_no=1", call_fields(lost.call_sid, "in-progress")
         )
         assert status == 200
-        assert 'name="attempt" value="2"' in document
+        assert 'name="stream_no" value="2"' in document
         [answered] = await exchange.logged("webhook.answered", path="/twiml/next")
         assert (answered["answer"], answered["worker"]) == ("connect", 1)
         # The other worker's calls have noticed nothing.

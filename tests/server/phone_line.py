@@ -196,10 +196,10 @@ class Line:
             yield websocket
 
     @contextlib.asynccontextmanager
-    async def stream(self, token: str, call_sid: str = CALL, *, attempt: str = "1") -> AsyncIterator[ClientConnection]:
+    async def stream(self, token: str, call_sid: str = CALL, *, stream_no: str = "1") -> AsyncIterator[ClientConnection]:
         async with self.socket() as websocket:
             await websocket.send(connected())
-            await websocket.send(start(token, call_sid, attempt=attempt))
+            await websocket.send(start(token, call_sid, stream_no=stream_no))
             yield websocket
 
     async def call(self, number: int = 0) -> EchoCall:
@@ -231,7 +231,7 @@ def connected() -> str:
     return '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 
 
-def start(token: str, call_sid: str = CALL, *, account: str = ACCOUNT, attempt: str = "1", **parameters: str) -> str:
+def start(token: str, call_sid: str = CALL, *, account: str = ACCOUNT, stream_no: str = "1", **parameters: str) -> str:
     return orjson.dumps(
         {
             "event": "start",
@@ -243,7 +243,7 @@ def start(token: str, call_sid: str = CALL, *, account: str = ACCOUNT, attempt: 
                 "callSid": call_sid,
                 "tracks": ["inbound"],
                 "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
-                "customParameters": {"token": token, "attempt": attempt, **parameters},
+                "customParameters": {"token": token, "stream_no": stream_no, **parameters},
             },
         }
     ).decode()

@@ -62,7 +62,7 @@ async def test_no_stranger_reaches_the_application(asked: list[str]) -> None:
     async with open_line(metrics_token=METRICS_TOKEN, max_form_bytes=4096, request_timeout_s=0.2, start_timeout_s=0.2) as line:
         fields = line.form()
         for signature in ("", "x", FORGED):
-            for target in ("/twiml", "/twiml/next?attempt=1", "/twilio/status"):
+            for target in ("/twiml", "/twiml/next?stream_no=1", "/twilio/status"):
                 assert await line.post(target, fields, signature=signature) == (403, "")
         for handshake_signature in (None, "", FORGED):
             with pytest.raises(InvalidStatus) as refused:

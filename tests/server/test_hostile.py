@@ -256,7 +256,7 @@ async def test_an_unknown_event_before_start_is_tolerated(street: Street) -> Non
 async def test_forged_questions_and_callbacks_change_nothing(street: Street, signature: str) -> None:
     street.line.services.store.record_ending(HONEST, Ending.APOLOGISE)
     fields = street.line.form(CallSid=HONEST, CallStatus="completed")
-    for target in ("/twiml", "/twiml/next?attempt=1", "/twilio/status"):
+    for target in ("/twiml", "/twiml/next?stream_no=1", "/twilio/status"):
         assert await street.line.post(target, fields, signature=signature) == (403, "")
     assert await street.line.services.store.ending(HONEST) is Ending.APOLOGISE
     assert len(street.line.reasons("webhook.refused")) == 3
@@ -265,10 +265,10 @@ async def test_forged_questions_and_callbacks_change_nothing(street: Street, sig
 
 
 async def test_a_signature_does_not_fit_another_address(street: Street) -> None:
-    """A signed voice webhook shown to the other paths, and with another attempt."""
+    """A signed voice webhook shown to the other paths, and of another stream."""
     fields = street.line.form()
-    signature = RequestValidator(AUTH_TOKEN).compute_signature(ORIGIN + "/twiml/next?attempt=1", fields)
-    for target in ("/twiml", "/twilio/status", "/twiml/next?attempt=2", "/twiml/next?attempt=1&attempt=2", "/twiml/next"):
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(ORIGIN + "/twiml/next?stream_no=1", fields)
+    for target in ("/twiml", "/twilio/status", "/twiml/next?stream_no=2", "/twiml/next?stream_no=1&stream_no=2", "/twiml/next"):
         assert await street.line.post(target, fields, signature=signature) == (403, "")
 
 

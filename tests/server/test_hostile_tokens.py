@@ -33,7 +33,7 @@ async def test_a_stolen_token_does_not_fit_another_call_and_stays_good_for_its_o
     await street.steal_token(OTHER)
     async with street.line.stream(token, OTHER) as thief:
         assert await closed_with(thief) == (1008, "token_wrong_call")
-    async with street.line.stream(token, attempt="2") as thief:
+    async with street.line.stream(token, stream_no="2") as thief:
         assert await closed_with(thief) == (1008, "token_wrong_call")
     assert street.opened() == 0
     async with street.line.stream(token):
@@ -54,9 +54,9 @@ async def test_of_two_sockets_for_one_call_at_once_exactly_one_wins(street: Stre
 async def test_an_older_streams_unused_token_cannot_push_a_live_call_out(street: Street) -> None:
     first = await street.steal_token()
     fields = street.line.form(CallStatus="in-progress")
-    _, document = await street.line.post("/twiml/next?attempt=1", fields)
+    _, document = await street.line.post("/twiml/next?stream_no=1", fields)
     second = token_in(document)
-    async with street.line.stream(second, attempt="2") as victim:
+    async with street.line.stream(second, stream_no="2") as victim:
         await street.line.call(1)
         async with street.line.stream(first) as thief:
             assert await closed_with(thief) == (1008, "second_stream")

@@ -156,11 +156,11 @@ async def test_while_draining_a_call_that_should_go_on_is_told_to_ask_again() ->
         line.shutdown.request()
         await line.said("server.draining")
         line.services.store.record_ending(CALL, Ending.CONTINUE)
-        status, document = await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress"))
+        status, document = await line.post("/twiml/next?stream_no=1", line.form(CallStatus="in-progress"))
         assert status == 200
-        assert '<Pause length="1" /><Redirect method="POST">https://bot.example/twiml/next?attempt=1</Redirect>' in document
+        assert '<Pause length="1" /><Redirect method="POST">https://bot.example/twiml/next?stream_no=1</Redirect>' in document
         line.services.store.record_ending(CALL, Ending.HANG_UP)
-        assert "<Hangup />" in (await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress")))[1]
+        assert "<Hangup />" in (await line.post("/twiml/next?stream_no=1", line.form(CallStatus="in-progress")))[1]
         line.shutdown.request()
 
 

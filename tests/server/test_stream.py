@@ -28,7 +28,7 @@ async def test_a_call_is_admitted_and_hears_what_follows_start_in_order(line: Li
         call = await line.call()
     await call.ended.wait()
     assert call.how == "stream closed"
-    assert (call.started.call_sid, call.started.stream_sid, call.started.attempt) == (CALL, STREAM, 1)
+    assert (call.started.call_sid, call.started.stream_sid, call.started.stream_no) == (CALL, STREAM, 1)
     assert call.started.caller == "***5310"
 
 
@@ -107,17 +107,17 @@ async def test_the_next_stream_of_a_call_takes_over_from_one_that_hangs(line: Li
     first = await line.token()
     async with line.stream(first):
         older = await line.call(0)
-        status, document = await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress"))
+        status, document = await line.post("/twiml/next?stream_no=1", line.form(CallStatus="in-progress"))
         assert status == 200
-        assert 'name="attempt" value="2"' in document
+        assert 'name="stream_no" value="2"' in document
         second = token_in(document)
-        async with line.stream(second, attempt="2") as websocket:
+        async with line.stream(second, stream_no="2") as websocket:
             newer = await line.call(1)
             assert older.ended.is_set()
             assert older.how == "stream closed"
             await websocket.send(media(1))
             assert await websocket.recv() == media(1)
-            assert newer.started.attempt == 2
+            assert newer.started.stream_no == 2
             assert line.services.registry.live == 1
             assert await line.services.store.ending(CALL) is Ending.CONTINUE
 
@@ -137,8 +137,8 @@ async def test_an_older_stream_that_does_not_end_by_itself_is_cancelled() -> Non
 
     async with open_line(first_is_deaf) as line, line.stream(await line.token()):
         older = await line.call(0)
-        _, document = await line.post("/twiml/next?attempt=1", line.form(CallStatus="in-progress"))
-        async with line.stream(token_in(document), attempt="2"):
+        _, document = await line.post("/twiml/next?stream_no=1", line.form(CallStatus="in-progress"))
+        async with line.stream(token_in(document), stream_no="2"):
             await line.call(1)
             assert older.how == "cancelled"
 

@@ -32,7 +32,7 @@ from callbot.messages import Ending
 from callbot.server.app import create_app
 from callbot.server.services import ServerServices
 
-NEXT = "/twiml/next?attempt=1"
+NEXT = "/twiml/next?stream_no=1"
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -48,7 +48,7 @@ async def test_a_call_is_connected_to_a_stream_with_its_token(line: Line) -> Non
     status, document = await line.post("/twiml", line.form())
     assert status == 200
     (connect,) = root(document)
-    assert connect.attrib == {"action": "https://bot.example/twiml/next?attempt=1", "method": "POST"}
+    assert connect.attrib == {"action": "https://bot.example/twiml/next?stream_no=1", "method": "POST"}
     (stream,) = connect
     assert stream.attrib == {
         "url": "wss://bot.example/ws/twilio",
@@ -56,7 +56,7 @@ async def test_a_call_is_connected_to_a_stream_with_its_token(line: Line) -> Non
         "statusCallbackMethod": "POST",
     }
     parameters = {parameter.get("name"): parameter.get("value") for parameter in stream}
-    assert parameters == {"token": token_in(document), "attempt": "1"}
+    assert parameters == {"token": token_in(document), "stream_no": "1"}
     assert len(token_in(document)) >= 32
     assert line.prepared == [CALL]
     (answered,) = line.events("webhook.answered")
@@ -100,7 +100,7 @@ async def test_a_callback_that_fails_does_not_cost_the_caller_the_answer() -> No
 
 
 @pytest.mark.parametrize(
-    ("ending", "attempt", "fallback", "expected"),
+    ("ending", "stream_no", "fallback", "expected"),
     [
         (Ending.HANG_UP, 1, "", ["Hangup"]),
         (Ending.APOLOGISE, 1, "", ["Say", "Hangup"]),
@@ -116,16 +116,16 @@ async def test_a_callback_that_fails_does_not_cost_the_caller_the_answer() -> No
     ],
 )
 async def test_what_follows_a_stream_depends_on_its_ending_and_its_number(
-    ending: Ending | None, attempt: int, fallback: str, expected: list[str]
+    ending: Ending | None, stream_no: int, fallback: str, expected: list[str]
 ) -> None:
     async with open_line(fallback_number=fallback, apology_language="de-DE") as line:
         if ending is not None:
             line.services.store.record_ending(CALL, ending)
-        status, document = await line.post(f"/twiml/next?attempt={attempt}", line.form(CallStatus="in-progress"))
+        status, document = await line.post(f"/twiml/next?stream_no={stream_no}", line.form(CallStatus="in-progress"))
     assert (status, verbs(document)) == (200, expected)
     if "Connect" in expected:
-        assert f'action="https://bot.example/twiml/next?attempt={attempt + 1}"' in document
-        assert f'name="attempt" value="{attempt + 1}"' in document
+        assert f'action="https://bot.example/twiml/next?stream_no={stream_no + 1}"' in document
+        assert f'name="stream_no" value="{stream_no + 1}"' in document
     if "Say" in expected:
         assert 'language="de-DE"' in document
     if "Dial" in expected:
@@ -140,10 +140,12 @@ async def test_a_call_that_is_over_is_told_nothing(line: Line, status: str) -> N
     assert line.prepared == []
 
 
-@pytest.mark.parametrize("query", ["", "?attempt=", "?attempt=0", "?attempt=-1", "?attempt=1e3", "?attempt=1000", "?attempt=x"])
-async def test_an_attempt_that_was_never_ours_is_refused(line: Line, query: str) -> None:
+@pytest.mark.parametrize(
+    "query", ["", "?stream_no=", "?stream_no=0", "?stream_no=-1", "?stream_no=1e3", "?stream_no=1000", "?stream_no=x"]
+)
+async def test_a_stream_number_that_was_never_ours_is_refused(line: Line, query: str) -> None:
     assert await line.post("/twiml/next" + query, line.form()) == (400, "")
-    assert line.reasons("webhook.refused") == ["bad_attempt"]
+    assert line.reasons("webhook.refused") == ["bad_stream_no"]
 
 
 @pytest.mark.parametrize(
@@ -340,7 +342,7 @@ def test_any_signed_form_of_a_call_is_answered_with_well_formed_xml(fields: dict
     body=st.binary(max_size=300),
     signature=st.one_of(st.just("A" * 27 + "="), st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)),
     content_type=st.sampled_from([FORM, "application/json", "multipart/form-data; boundary=x", "text/plain", "x"]),
-    query=st.sampled_from(["", "?bodySHA256=0", "?attempt=1&bodySHA256", "?&&=%"]),
+    query=st.sampled_from(["", "?bodySHA256=0", "?stream_no=1&bodySHA256", "?&&=%"]),
 )
 def test_any_unsigned_body_is_a_plain_403(body: bytes, signature: str, content_type: str, query: str) -> None:
     assert asyncio.run(ask("/twiml" + query, body, signature, content_type)) == (403, b"")

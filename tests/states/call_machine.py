@@ -88,17 +88,17 @@ def reconnecting(limits: Limits = QUIET) -> CallMachine:
 
 
 def lost(
-    attempt: int,
+    session_no: int,
     decision: Decision = Decision.RESUME,
     cause: str = "close_1006_link_lost",
     *,
     retry_after_s: float | None = None,
 ) -> SessionLost:
-    return SessionLost(attempt, decision, cause, 1006, "", 10.0, retry_after_s)
+    return SessionLost(session_no, decision, cause, 1006, "", 10.0, retry_after_s)
 
 
-def ready(attempt: int, plan: Plan = Plan.RESUME, *, at_s: float = 11.0) -> SessionReady:
-    return SessionReady(attempt, plan, 300, at_s)
+def ready(session_no: int, plan: Plan = Plan.RESUME, *, at_s: float = 11.0) -> SessionReady:
+    return SessionReady(session_no, plan, 300, at_s)
 
 
 def fired(name: str) -> TimerFired:

@@ -105,17 +105,17 @@ class CallWorld(RuleBasedStateMachine):
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
-            case OpenSession(attempt=attempt, first_turn=first_turn):
+            case OpenSession(session_no=session_no, first_turn=first_turn):
                 assert self.live() == [], "two sessions at once"
-                assert attempt not in self.sessions
+                assert session_no not in self.sessions
                 assert first_turn > self.turn
                 assert (effect.handle is not None) == (effect.plan is Plan.RESUME)
-                self.sessions[attempt] = "opening"
+                self.sessions[session_no] = "opening"
                 self.first_turns.append(first_turn)
             case Tell(child=Child.GEMINI_SESSION, message=CloseSession()):
                 self.told_to_close.update(self.live())
             case Tell(child=Child.GEMINI_SESSION, message=SayText()):
-                assert [self.sessions[attempt] for attempt in self.live()] == ["open"]
+                assert [self.sessions[session_no] for session_no in self.live()] == ["open"]
                 assert not self.told_to_close.intersection(self.live())
             case Tell(child=Child.TWILIO_IO, message=CloseStream()):
                 assert any(isinstance(before, RecordEnding) for before in self.log)
@@ -138,7 +138,7 @@ class CallWorld(RuleBasedStateMachine):
                 pass
 
     def live(self) -> list[int]:
-        return [attempt for attempt, how in self.sessions.items() if how != "ended"]
+        return [session_no for session_no, how in self.sessions.items() if how != "ended"]
 
     def begin_turn(self) -> int:
         self.turn = max(self.turn + 1, self.first_turns[-1])
@@ -148,50 +148,50 @@ class CallWorld(RuleBasedStateMachine):
 
     @rule(plan=st.sampled_from(Plan))
     def a_session_is_ready(self, plan: Plan) -> None:
-        for attempt in self.live():
-            if self.sessions[attempt] == "opening":
-                self.sessions[attempt] = "open"
-                self.tell(SessionReady(attempt, plan, 300, 1.0))
+        for session_no in self.live():
+            if self.sessions[session_no] == "opening":
+                self.sessions[session_no] = "open"
+                self.tell(SessionReady(session_no, plan, 300, 1.0))
 
     @rule(decision=DECISIONS, retry_after_s=st.sampled_from([None, 2.0]))
     def a_session_is_lost(self, decision: Decision, retry_after_s: float | None) -> None:
-        for attempt in self.live():
-            self.sessions[attempt] = "ended"
-            cause = "closed_by_us" if attempt in self.told_to_close else "close_1011_internal"
-            self.tell(SessionLost(attempt, decision, cause, 1011, "", 1.0, retry_after_s))
+        for session_no in self.live():
+            self.sessions[session_no] = "ended"
+            cause = "closed_by_us" if session_no in self.told_to_close else "close_1011_internal"
+            self.tell(SessionLost(session_no, decision, cause, 1011, "", 1.0, retry_after_s))
 
     @rule()
     def a_session_that_was_told_to_close_does(self) -> None:
-        for attempt in self.told_to_close.intersection(self.live()):
-            self.sessions[attempt] = "ended"
-            self.tell(SessionLost(attempt, Decision.RESUME, "closed_by_us", 1000, "", 1.0))
+        for session_no in self.told_to_close.intersection(self.live()):
+            self.sessions[session_no] = "ended"
+            self.tell(SessionLost(session_no, Decision.RESUME, "closed_by_us", 1000, "", 1.0))
 
     @rule()
     def ended_sessions_exit(self) -> None:
-        for attempt in [attempt for attempt, how in self.sessions.items() if how == "ended"]:
-            del self.sessions[attempt]
-            self.tell(ChildExited(Child.GEMINI_SESSION, attempt, None, 1.0))
+        for session_no in [session_no for session_no, how in self.sessions.items() if how == "ended"]:
+            del self.sessions[session_no]
+            self.tell(ChildExited(Child.GEMINI_SESSION, session_no, None, 1.0))
 
     @rule()
     def a_session_crashes(self) -> None:
-        for attempt in self.live():
-            del self.sessions[attempt]
+        for session_no in self.live():
+            del self.sessions[session_no]
             before, state = self.machine.record, self.machine.state
-            effects = self.tell(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 1.0))
+            effects = self.tell(ChildExited(Child.GEMINI_SESSION, session_no, "KeyError: 'x'", 1.0))
             if state in {State.STREAMING, State.RECONNECTING} and before.restarts >= before.limits.max_restarts:
                 assert not any(isinstance(effect, OpenSession) for effect in effects), "crashes without end"
 
     @rule(decision=DECISIONS, behind=st.integers(1, 3))
     def stale_news_of_an_earlier_session_come(self, decision: Decision, behind: int) -> None:
-        attempt = self.machine.record.attempt - behind
+        session_no = self.machine.record.session_no - behind
         before = (self.machine.state, self.machine.record)
         for event in (
-            SessionLost(attempt, decision, "close_1006_link_lost", 1006, "", 1.0),
-            SessionReady(attempt, Plan.NEW, 300, 1.0),
-            ModelSilent(attempt, 60.0, 1.0),
-            GoAway(attempt, 0.0, 1.0),
-            HandleRenewed(attempt, f"{SECRET}-stale"),
-            ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 1.0),
+            SessionLost(session_no, decision, "close_1006_link_lost", 1006, "", 1.0),
+            SessionReady(session_no, Plan.NEW, 300, 1.0),
+            ModelSilent(session_no, 60.0, 1.0),
+            GoAway(session_no, 0.0, 1.0),
+            HandleRenewed(session_no, f"{SECRET}-stale"),
+            ChildExited(Child.GEMINI_SESSION, session_no, "KeyError: 'x'", 1.0),
         ):
             effects = self.tell(event)
             # A late ready in Draining is told to close once more; that is all that stale news may do.
@@ -202,15 +202,15 @@ class CallWorld(RuleBasedStateMachine):
         at_s=st.sampled_from([1.0, 6.0])
     )  # of a session that was ready at 1.0: too young to be a sign of life, and old enough
     def the_session_gets_a_handle(self, at_s: float) -> None:
-        for attempt in self.live():
-            if self.sessions[attempt] == "open":
+        for session_no in self.live():
+            if self.sessions[session_no] == "open":
                 self.handles += 1
-                self.tell(HandleRenewed(attempt, f"{SECRET}-{self.handles}", at_s))
+                self.tell(HandleRenewed(session_no, f"{SECRET}-{self.handles}", at_s))
 
     @rule(time_left_s=st.sampled_from([None, 0.0, 3.0, 50.0]))
     def the_session_goes_away(self, time_left_s: float | None) -> None:
-        for attempt in self.live():
-            self.tell(GoAway(attempt, time_left_s, 1.0))
+        for session_no in self.live():
+            self.tell(GoAway(session_no, time_left_s, 1.0))
 
     @rule(audible=st.booleans(), heard=st.booleans(), ends=st.booleans())
     def the_model_says_something(self, audible: bool, heard: bool, ends: bool) -> None:
@@ -257,18 +257,18 @@ class CallWorld(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(["look_up", "end_call"]))
     def the_model_calls_a_tool(self, name: str) -> None:
-        for attempt in self.live():
-            self.tell(ToolCalled(attempt, f"f{len(self.log)}", name, {}, 1.0))
+        for session_no in self.live():
+            self.tell(ToolCalled(session_no, f"f{len(self.log)}", name, {}, 1.0))
 
     @rule(ends_call=st.booleans())
     def a_tool_finishes(self, ends_call: bool) -> None:
         for call_id in sorted(self.tools)[:1]:
             self.tools.discard(call_id)
-            self.tell(ToolFinished(self.machine.record.attempt, call_id, "x", {}, ends_call, 1.0))
+            self.tell(ToolFinished(self.machine.record.session_no, call_id, "x", {}, ends_call, 1.0))
 
     @rule()
     def tools_are_cancelled(self) -> None:
-        self.tell(ToolsCancelled(self.machine.record.attempt, tuple(sorted(self.tools))))
+        self.tell(ToolsCancelled(self.machine.record.session_no, tuple(sorted(self.tools))))
 
     @rule(data=st.data())
     def a_running_timer_fires(self, data: st.DataObject) -> None:
@@ -302,10 +302,10 @@ class CallWorld(RuleBasedStateMachine):
     def the_call_is_ended(self, event: CallMessage) -> None:
         self.tell(event)
 
-    @rule(attempt=st.integers(2, 3))
-    def a_second_start_is_refused_and_changes_nothing(self, attempt: int) -> None:
+    @rule(session_no=st.integers(2, 3))
+    def a_second_start_is_refused_and_changes_nothing(self, session_no: int) -> None:
         before = (self.machine.state, self.machine.record)
-        event = replace(STARTED, attempt=attempt)
+        event = replace(STARTED, stream_no=session_no)
         if self.machine.state is State.CLOSED:
             assert self.tell(event) == ()
             return

@@ -48,7 +48,7 @@ def test_a_call_begins_with_its_limits_and_the_first_session() -> None:
         StartTimer("max_call", 3300.0),
         StartTimer("unreachable", 12.0),
         StartTimer("comfort", 3.0),
-        OpenSession(attempt=1, plan=Plan.NEW, model_index=0, first_turn=1),
+        OpenSession(session_no=1, plan=Plan.NEW, model_index=0, first_turn=1),
     )
     assert machine.record.children == {Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT}
     assert (machine.state, machine.record.session) == (State.CONNECTING, Session.OPENING)
@@ -83,7 +83,7 @@ def test_a_session_without_an_age_limit_is_never_rotated() -> None:
     assert [effect for effect in effects if isinstance(effect, StartTimer)] == [StartTimer("idle", 120.0)]
 
 
-def test_a_ready_of_another_attempt_changes_nothing() -> None:
+def test_a_ready_of_another_session_changes_nothing() -> None:
     machine = connecting()
     before = machine.record
     assert machine.handle(ready(7)) == ()
@@ -93,12 +93,12 @@ def test_a_ready_of_another_attempt_changes_nothing() -> None:
 def test_a_first_session_that_cannot_be_opened_is_tried_again_with_backoff() -> None:
     machine = connecting()
     assert machine.handle(lost(1, Decision.WAIT, "http_503")) == (
-        OpenSession(attempt=2, plan=Plan.NEW, model_index=0, first_turn=1, after_s=0.25),
+        OpenSession(session_no=2, plan=Plan.NEW, model_index=0, first_turn=1, after_s=0.25),
     )
     assert machine.state is State.CONNECTING
 
 
-def test_a_loss_of_another_attempt_changes_nothing() -> None:
+def test_a_loss_of_another_session_changes_nothing() -> None:
     machine = connecting()
     before = machine.record
     assert machine.handle(lost(4, Decision.GIVE_UP)) == ()
@@ -122,7 +122,7 @@ def test_the_greeting_time_out_apologises() -> None:
 def test_a_session_that_crashes_while_it_opens_is_opened_again() -> None:
     machine = connecting()
     effects = machine.handle(ChildExited(Child.GEMINI_SESSION, 1, "KeyError: 'x'", 1.0))
-    assert [(opening.attempt, opening.plan) for opening in openings(effects)] == [(2, Plan.NEW)]
+    assert [(opening.session_no, opening.plan) for opening in openings(effects)] == [(2, Plan.NEW)]
     assert machine.record.restarts == 1
 
 

@@ -48,8 +48,8 @@ from callbot.messages import (
 from callbot.states import CallMachine, Limits, State
 
 
-def ended(child: Child, attempt: int = 0, error: str | None = None) -> ChildExited:
-    return ChildExited(child, attempt, error, 30.0)
+def ended(child: Child, session_no: int = 0, error: str | None = None) -> ChildExited:
+    return ChildExited(child, session_no, error, 30.0)
 
 
 def draining() -> CallMachine:

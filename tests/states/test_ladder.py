@@ -25,7 +25,7 @@ def test_the_first_loss_of_an_open_session(
     decision: Decision, plan: Plan, handle: str | None, after_s: float, drops_backlog: bool
 ) -> None:
     effects = open_call().handle(lost(1, decision))
-    expected = OpenSession(attempt=2, plan=plan, model_index=0, first_turn=1, after_s=after_s, handle=handle)
+    expected = OpenSession(session_no=2, plan=plan, model_index=0, first_turn=1, after_s=after_s, handle=handle)
     assert [effect for effect in effects if isinstance(effect, OpenSession | DropBacklog)] == (
         [DropBacklog(), expected] if drops_backlog else [expected]
     )
@@ -72,19 +72,19 @@ def test_a_handle_that_fails_twice_before_setup_is_taken_for_refused() -> None:
 
 def test_a_handle_is_kept_while_the_service_only_asks_to_wait() -> None:
     machine = open_call()
-    plans = [openings(machine.handle(lost(attempt, Decision.WAIT)))[0].plan for attempt in range(1, 7)]
+    plans = [openings(machine.handle(lost(session_no, Decision.WAIT)))[0].plan for session_no in range(1, 7)]
     assert plans == [Plan.RESUME] * 6
 
 
 def test_the_backoff_doubles_up_to_its_limit() -> None:
     machine = open_call()
-    delays = [openings(machine.handle(lost(attempt)))[0].after_s for attempt in range(1, 9)]
+    delays = [openings(machine.handle(lost(session_no)))[0].after_s for session_no in range(1, 9)]
     assert delays == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
 
 
 def test_asked_to_wait_the_backoff_begins_with_the_first_try() -> None:
     machine = open_call()
-    delays = [openings(machine.handle(lost(attempt, Decision.WAIT)))[0].after_s for attempt in range(1, 7)]
+    delays = [openings(machine.handle(lost(session_no, Decision.WAIT)))[0].after_s for session_no in range(1, 7)]
     assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0]
 
 
@@ -96,8 +96,8 @@ def test_the_services_own_retry_after_is_honoured_when_it_is_longer() -> None:
 
 def test_the_tries_have_an_end() -> None:
     machine = open_call(Limits(max_tries=3))
-    for attempt in (1, 2, 3):
-        assert openings(machine.handle(lost(attempt))) != []
+    for session_no in (1, 2, 3):
+        assert openings(machine.handle(lost(session_no))) != []
     assert openings(machine.handle(lost(4))) == []
     assert machine.state is State.DRAINING
     assert machine.record.outcome == "model_unreachable"
@@ -105,19 +105,19 @@ def test_the_tries_have_an_end() -> None:
 
 def test_three_failed_openings_pass_on_to_the_next_model() -> None:
     machine = open_call(Limits(models=2))
-    indexes = [openings(machine.handle(lost(attempt, Decision.WAIT)))[0].model_index for attempt in range(1, 9)]
+    indexes = [openings(machine.handle(lost(session_no, Decision.WAIT)))[0].model_index for session_no in range(1, 9)]
     assert indexes == [0, 0, 0, 1, 1, 1, 1, 1]
 
 
 def test_with_one_model_it_is_tried_to_the_end() -> None:
     machine = open_call()
-    indexes = {openings(machine.handle(lost(attempt, Decision.WAIT)))[0].model_index for attempt in range(1, 12)}
+    indexes = {openings(machine.handle(lost(session_no, Decision.WAIT)))[0].model_index for session_no in range(1, 12)}
     assert indexes == {0}
 
 
 def test_a_first_session_that_is_overloaded_passes_on_to_the_next_model_as_new() -> None:
     machine = connecting(Limits(models=2))
-    found = [openings(machine.handle(lost(attempt, Decision.WAIT)))[0] for attempt in (1, 2, 3)]
+    found = [openings(machine.handle(lost(session_no, Decision.WAIT)))[0] for session_no in (1, 2, 3)]
     assert [(opening.plan, opening.model_index) for opening in found] == [(Plan.NEW, 0), (Plan.NEW, 0), (Plan.NEW, 1)]
 
 
@@ -133,18 +133,18 @@ def test_audio_that_is_refused_twice_costs_the_handle_too() -> None:
 
 def test_a_session_that_opened_but_died_does_not_count_against_the_handle() -> None:
     machine = reconnecting()
-    for attempt in (2, 3, 4):
-        machine.handle(ready(attempt))
-        (opening,) = openings(machine.handle(lost(attempt)))
+    for session_no in (2, 3, 4):
+        machine.handle(ready(session_no))
+        (opening,) = openings(machine.handle(lost(session_no)))
         assert opening.plan is Plan.RESUME
         assert machine.record.opening_failures == 0
 
 
 def test_a_sign_of_life_begins_the_count_anew() -> None:
     machine = open_call(Limits(max_tries=2))
-    for attempt in range(1, 9):
-        assert openings(machine.handle(lost(attempt))) != []
-        feed(machine, ready(attempt + 1), TurnStarted(attempt, 1.0), TurnAudible(attempt, 1.0))
+    for session_no in range(1, 9):
+        assert openings(machine.handle(lost(session_no))) != []
+        feed(machine, ready(session_no + 1), TurnStarted(session_no, 1.0), TurnAudible(session_no, 1.0))
     assert machine.record.tries == 0
 
 
@@ -169,10 +169,14 @@ def test_a_service_that_hands_out_a_handle_at_set_up_and_closes_is_given_up() ->
     """It was once reopened for ever, without a pause: every handle began the count anew."""
     machine = open_call()
     delays = []
-    for attempt in range(1, 13):
-        (opening,) = openings(machine.handle(lost(attempt)))
+    for session_no in range(1, 13):
+        (opening,) = openings(machine.handle(lost(session_no)))
         delays.append(opening.after_s)
-        feed(machine, ready(attempt + 1, at_s=11.0 * attempt), HandleRenewed(attempt + 1, f"h{attempt}", 11.0 * attempt + 0.1))
+        feed(
+            machine,
+            ready(session_no + 1, at_s=11.0 * session_no),
+            HandleRenewed(session_no + 1, f"h{session_no}", 11.0 * session_no + 0.1),
+        )
     assert delays == [0.0, 0.25, 0.5, 1.0, 2.0, *[4.0] * 7]
     assert openings(machine.handle(lost(13))) == []
     assert (machine.state, machine.record.outcome) == (State.DRAINING, "model_unreachable")
@@ -195,7 +199,7 @@ def test_each_session_counts_its_turns_on_from_the_last() -> None:
 def test_a_lost_session_is_gone_before_the_next_is_opened() -> None:
     machine = open_call()
     machine.handle(lost(1))
-    assert (machine.record.session, machine.record.attempt) == (Session.OPENING, 2)
+    assert (machine.record.session, machine.record.session_no) == (Session.OPENING, 2)
 
 
 def test_a_decision_that_the_ladder_has_no_rung_for_keeps_the_plan() -> None:

@@ -55,10 +55,10 @@ class OrderlyCall(CallWorld):
         self.tell(CallerGone("closed", 1.0))
         assert self.machine.state in {State.DRAINING, State.CLOSED}
         assert self.machine.state is State.CLOSED or self.timers == {"drain"}
-        for attempt in sorted(self.sessions):
-            if self.sessions.pop(attempt) != "ended":
-                self.tell(SessionLost(attempt, Decision.RESUME, "closed_by_us", 1000, "", 1.0))
-            self.tell(ChildExited(Child.GEMINI_SESSION, attempt, None, 1.0))
+        for session_no in sorted(self.sessions):
+            if self.sessions.pop(session_no) != "ended":
+                self.tell(SessionLost(session_no, Decision.RESUME, "closed_by_us", 1000, "", 1.0))
+            self.tell(ChildExited(Child.GEMINI_SESSION, session_no, None, 1.0))
         for child in sorted(self.children):
             self.tell(ChildExited(child, 0, None, 1.0))
         assert self.machine.state is State.CLOSED

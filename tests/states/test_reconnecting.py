@@ -68,7 +68,7 @@ def test_a_ready_of_the_session_that_is_being_closed_is_late() -> None:
     assert machine.state is State.RECONNECTING
 
 
-def test_a_ready_of_another_attempt_is_late() -> None:
+def test_a_ready_of_another_session_is_late() -> None:
     machine = reconnecting()
     assert machine.handle(ready(1)) == ()
     assert machine.state is State.RECONNECTING
@@ -80,7 +80,7 @@ def test_the_next_session_opens_when_the_closed_one_is_gone_and_not_before() -> 
     assert machine.handle(lost(7)) == ()
     assert machine.record == before
     assert machine.handle(lost(1, Decision.FRESH, "closed_by_us")) == (
-        OpenSession(attempt=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
+        OpenSession(session_no=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
     )
     assert machine.record.tries == 0
 
@@ -88,17 +88,17 @@ def test_the_next_session_opens_when_the_closed_one_is_gone_and_not_before() -> 
 def test_a_session_that_crashes_while_it_closes_is_gone_too() -> None:
     machine = closing()
     (opening,) = openings(machine.handle(ChildExited(Child.GEMINI_SESSION, 1, "KeyError: 'x'", 6.0)))
-    assert (opening.attempt, opening.plan, machine.record.restarts) == (2, Plan.RESUME, 1)
+    assert (opening.session_no, opening.plan, machine.record.restarts) == (2, Plan.RESUME, 1)
 
 
 def test_a_session_that_crashes_once_too_often_while_it_closes_is_given_up() -> None:
     """Crashes were once counted here and never judged: a session that crashed at every close was opened again for ever."""
     machine = streaming(Limits(max_restarts=1))
-    for attempt in (1, 2):
-        machine.handle(GoAway(attempt, 0.0, 5.0))
+    for session_no in (1, 2):
+        machine.handle(GoAway(session_no, 0.0, 5.0))
         assert machine.record.session is Session.CLOSING
-        effects = machine.handle(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 6.0))
-        if attempt == 1:
+        effects = machine.handle(ChildExited(Child.GEMINI_SESSION, session_no, "KeyError: 'x'", 6.0))
+        if session_no == 1:
             machine.handle(ready(2))
     assert moves(effects) == [("reconnecting", "draining", "session_crashed")]
     assert openings(effects) == []
@@ -125,13 +125,13 @@ def test_a_move_after_which_a_fresh_session_is_wanted_forgets_the_handle() -> No
 def test_a_session_that_cannot_be_opened_goes_down_the_ladder_with_backoff() -> None:
     machine = reconnecting()
     (opening,) = openings(machine.handle(lost(2)))
-    assert (opening.attempt, opening.plan, opening.after_s) == (3, Plan.RESUME, 0.25)
+    assert (opening.session_no, opening.plan, opening.after_s) == (3, Plan.RESUME, 0.25)
 
 
 def test_a_session_that_crashes_while_it_opens_is_tried_again() -> None:
     machine = reconnecting()
     (opening,) = openings(machine.handle(ChildExited(Child.GEMINI_SESSION, 2, "KeyError: 'x'", 6.0)))
-    assert (opening.attempt, machine.record.restarts) == (3, 1)
+    assert (opening.session_no, machine.record.restarts) == (3, 1)
 
 
 def test_the_end_of_a_session_whose_loss_was_told_is_no_crash() -> None:

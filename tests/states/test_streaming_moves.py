@@ -46,7 +46,7 @@ def test_a_lost_session_is_resumed_at_once_with_its_handle() -> None:
     assert machine.handle(lost(1)) == (
         Moved("streaming", "reconnecting", "close_1006_link_lost"),
         *MOVE_TIMERS,
-        OpenSession(attempt=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
+        OpenSession(session_no=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
     )
 
 
@@ -66,11 +66,11 @@ def test_the_loss_of_another_session_changes_nothing() -> None:
 
 def test_a_session_that_crashes_is_opened_again_three_times_then_given_up() -> None:
     machine = streaming()
-    for attempt in (1, 2, 3):
-        effects = machine.handle(ChildExited(Child.GEMINI_SESSION, attempt, "KeyError: 'x'", 5.0))
+    for session_no in (1, 2, 3):
+        effects = machine.handle(ChildExited(Child.GEMINI_SESSION, session_no, "KeyError: 'x'", 5.0))
         assert moves(effects) == [("streaming", "reconnecting", "session_crashed")]
-        assert [opening.attempt for opening in openings(effects)] == [attempt + 1]
-        machine.handle(ready(attempt + 1))
+        assert [opening.session_no for opening in openings(effects)] == [session_no + 1]
+        machine.handle(ready(session_no + 1))
     effects = machine.handle(ChildExited(Child.GEMINI_SESSION, 4, "KeyError: 'x'", 5.0))
     assert moves(effects) == [("streaming", "draining", "session_crashed")]
     assert CLOSE_SESSION not in effects
@@ -166,7 +166,7 @@ def test_the_moved_session_is_resumed_only_when_the_old_one_is_gone() -> None:
     machine = streaming()
     assert openings(machine.handle(GoAway(1, 0.0, 5.0))) == []
     assert machine.handle(lost(1, cause="closed_by_us")) == (
-        OpenSession(attempt=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
+        OpenSession(session_no=2, plan=Plan.RESUME, model_index=0, first_turn=1, after_s=0.0, handle=HANDLE),
     )
 
 

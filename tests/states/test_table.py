@@ -131,16 +131,16 @@ ON_EVENT: dict[State, Callable[[CallRecord, CallMessage], Step | None]] = {
 }
 
 
-def _lost(attempt: int, decision: Decision) -> SessionLost:
-    return SessionLost(attempt, decision, "close_1011_internal", 1011, "", 0.0)
+def _lost(session_no: int, decision: Decision) -> SessionLost:
+    return SessionLost(session_no, decision, "close_1011_internal", 1011, "", 0.0)
 
 
-def _exit(child: Child, attempt: int = 0) -> ChildExited:
-    return ChildExited(child, attempt, None, 0.0)
+def _exit(child: Child, session_no: int = 0) -> ChildExited:
+    return ChildExited(child, session_no, None, 0.0)
 
 
-def _crash(child: Child, attempt: int = 0) -> ChildExited:
-    return ChildExited(child, attempt, "ValueError: x", 0.0)
+def _crash(child: Child, session_no: int = 0) -> ChildExited:
+    return ChildExited(child, session_no, "ValueError: x", 0.0)
 
 
 def _draining() -> CallMachine:
@@ -174,7 +174,7 @@ def test_every_state_answers_every_event_as_the_grid_says(state: State, name: st
     expected = dict(zip(State, answers, strict=True))[state]
     machine = CALLS[state]()
     assert machine.state is state
-    event = make(machine.record.attempt, machine.record.attempt - 1)
+    event = make(machine.record.session_no, machine.record.session_no - 1)
 
     step = ON_EVENT[state](machine.record, event)
 
@@ -189,7 +189,7 @@ def test_the_machine_moves_only_along_rows_of_the_table(state: State, name: str)
     expected = dict(zip(State, answers, strict=True))[state]
     machine = CALLS[state]()
     before = machine.record
-    event = make(before.attempt, before.attempt - 1)
+    event = make(before.session_no, before.session_no - 1)
 
     if expected == "illegal":
         with pytest.raises(IllegalEventError):
@@ -275,8 +275,8 @@ def test_the_table_has_exactly_these_moves() -> None:
 def test_a_second_start_is_illegal_and_says_so() -> None:
     machine = connecting()
     with pytest.raises(IllegalEventError, match="StreamStarted has no meaning in state connecting") as caught:
-        machine.handle(replace(STARTED, attempt=2))
-    assert (caught.value.state, caught.value.event) == (State.CONNECTING, replace(STARTED, attempt=2))
+        machine.handle(replace(STARTED, stream_no=2))
+    assert (caught.value.state, caught.value.event) == (State.CONNECTING, replace(STARTED, stream_no=2))
 
 
 def test_something_that_is_no_event_of_a_call_is_illegal() -> None:

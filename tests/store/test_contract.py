@@ -13,18 +13,18 @@ OTHER = "CA" + "2" * 32
 ACCOUNT = "AC" + "a" * 32
 
 
-def grant(call_sid: str = CALL, attempt: int = 1) -> StreamGrant:
-    return StreamGrant(call_sid, ACCOUNT, attempt, "***5310")
+def grant(call_sid: str = CALL, stream_no: int = 1) -> StreamGrant:
+    return StreamGrant(call_sid, ACCOUNT, stream_no, "***5310")
 
 
-async def mint(store: CallStore, call_sid: str = CALL, attempt: int = 1) -> Minted:
-    return await store.mint(grant(call_sid, attempt), 60)
+async def mint(store: CallStore, call_sid: str = CALL, stream_no: int = 1) -> Minted:
+    return await store.mint(grant(call_sid, stream_no), 60)
 
 
 async def show(
-    store: CallStore, token: str, call_sid: str = CALL, account_sid: str = ACCOUNT, attempt: int = 1
+    store: CallStore, token: str, call_sid: str = CALL, account_sid: str = ACCOUNT, stream_no: int = 1
 ) -> TokenOutcome:
-    shown = await store.consume(token, call_sid=call_sid, account_sid=account_sid, attempt=attempt)
+    shown = await store.consume(token, call_sid=call_sid, account_sid=account_sid, stream_no=stream_no)
     assert (shown.grant is not None) is (shown.outcome is TokenOutcome.ACCEPTED)
     return shown.outcome
 
@@ -32,7 +32,7 @@ async def show(
 async def test_a_token_opens_its_stream_once(shelf: Shelf) -> None:
     minted = await mint(shelf.store)
     assert minted.outcome is MintOutcome.FRESH
-    shown = await shelf.other.consume(minted.token, call_sid=CALL, account_sid=ACCOUNT, attempt=1)
+    shown = await shelf.other.consume(minted.token, call_sid=CALL, account_sid=ACCOUNT, stream_no=1)
     assert shown == Shown(TokenOutcome.ACCEPTED, grant())
     assert await show(shelf.store, minted.token) is TokenOutcome.USED
     assert await show(shelf.other, minted.token) is TokenOutcome.USED
@@ -57,18 +57,18 @@ async def test_a_repeated_webhook_gets_the_same_unused_token_and_never_a_second(
     assert await show(shelf.store, first.token) is TokenOutcome.ACCEPTED
     assert await mint(shelf.store) == Minted(MintOutcome.SPENT)
     assert await mint(shelf.other) == Minted(MintOutcome.SPENT)
-    second = await mint(shelf.store, attempt=2)
+    second = await mint(shelf.store, stream_no=2)
     shelf.pass_time(60)
-    assert await mint(shelf.other, attempt=2) == Minted(MintOutcome.SPENT)
-    assert await show(shelf.other, second.token, attempt=2) is TokenOutcome.EXPIRED
+    assert await mint(shelf.other, stream_no=2) == Minted(MintOutcome.SPENT)
+    assert await show(shelf.other, second.token, stream_no=2) is TokenOutcome.EXPIRED
 
 
-async def test_a_token_of_another_call_account_or_attempt_is_refused_and_stays_good(shelf: Shelf) -> None:
+async def test_a_token_of_another_call_account_or_stream_is_refused_and_stays_good(shelf: Shelf) -> None:
     token = (await mint(shelf.store)).token
-    await mint(shelf.store, attempt=2)
+    await mint(shelf.store, stream_no=2)
     assert await show(shelf.other, token, call_sid=OTHER) is TokenOutcome.WRONG_CALL
     assert await show(shelf.other, token, account_sid="AC" + "b" * 32) is TokenOutcome.WRONG_CALL
-    assert await show(shelf.other, token, attempt=2) is TokenOutcome.WRONG_CALL
+    assert await show(shelf.other, token, stream_no=2) is TokenOutcome.WRONG_CALL
     assert await show(shelf.other, token) is TokenOutcome.ACCEPTED
 
 
@@ -114,7 +114,7 @@ async def test_a_forgotten_call_gets_no_token_and_its_old_one_is_void(shelf: She
     assert await shelf.other.ending(CALL) is None
     assert await show(shelf.store, token) is TokenOutcome.UNKNOWN
     assert await mint(shelf.store) == Minted(MintOutcome.SPENT)
-    assert await mint(shelf.other, attempt=2) == Minted(MintOutcome.SPENT)
+    assert await mint(shelf.other, stream_no=2) == Minted(MintOutcome.SPENT)
 
 
 async def test_a_call_is_forgotten_in_time_whatever_became_of_it(shelf: Shelf) -> None:

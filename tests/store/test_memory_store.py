@@ -13,7 +13,7 @@ def grant(call_sid: str) -> StreamGrant:
 
 
 async def show(store: MemoryCallStore, token: str, call_sid: str) -> TokenOutcome:
-    return (await store.consume(token, call_sid=call_sid, account_sid=ACCOUNT, attempt=1)).outcome
+    return (await store.consume(token, call_sid=call_sid, account_sid=ACCOUNT, stream_no=1)).outcome
 
 
 async def test_tokens_are_not_shown_by_repr() -> None:

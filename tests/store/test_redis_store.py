@@ -32,8 +32,8 @@ async def until_down(store: RedisCallStore) -> None:
 async def test_everything_that_is_kept_expires_lies_in_its_calls_slot_and_is_no_token(server: RedisServer) -> None:
     async with redis_stores(server.url, 1) as ((store,), _):
         token = (await mint(store)).token
-        second = (await mint(store, attempt=2)).token
-        await show(store, second, attempt=2)
+        second = (await mint(store, stream_no=2)).token
+        await show(store, second, stream_no=2)
         store.record_ending(CALL, Ending.CONTINUE)
         store.record_ending("CA" + "3" * 32, Ending.HANG_UP)
         await store.forget(OTHER)
@@ -86,15 +86,15 @@ async def test_a_claim_that_is_sent_twice_is_one_claim(server: RedisServer) -> N
 
 async def test_an_older_streams_token_is_void_once_a_newer_stream_is_in(server: RedisServer) -> None:
     async with redis_stores(server.url, 2) as ((one, other), _):
-        first, second = (await mint(one)).token, (await mint(one, attempt=2)).token
-        assert await show(other, second, attempt=2) is TokenOutcome.ACCEPTED
+        first, second = (await mint(one)).token, (await mint(one, stream_no=2)).token
+        assert await show(other, second, stream_no=2) is TokenOutcome.ACCEPTED
         assert await show(one, first) is TokenOutcome.USED
 
 
 async def test_what_an_older_stream_says_late_is_not_how_the_newer_one_ended(server: RedisServer) -> None:
     async with redis_stores(server.url, 2) as ((one, other), _):
         await show(one, (await mint(one)).token)
-        await show(other, (await mint(other, attempt=2)).token, attempt=2)
+        await show(other, (await mint(other, stream_no=2)).token, stream_no=2)
         one.record_ending(CALL, Ending.HANG_UP)
         await written(one)
         assert await other.ending(CALL) is None
@@ -134,7 +134,7 @@ async def test_what_happened_without_redis_is_told_to_it_when_it_is_back(own_ser
         assert await other.ending(CALL) is Ending.CONTINUE
         for call_sid in (CALL, OTHER, "CA" + "3" * 32):
             assert await mint(other, call_sid) == Minted(MintOutcome.SPENT), "a replayed webhook"
-        assert (await mint(other, attempt=2)).outcome is MintOutcome.FRESH
+        assert (await mint(other, stream_no=2)).outcome is MintOutcome.FRESH
         assert events(lines) == ["store.down", "store.down", "store.up", "store.up"]
 
 
@@ -146,8 +146,8 @@ async def test_a_redis_that_dies_between_webhook_and_stream_refuses_the_stream_a
         own_server.kill()
         assert await show(store, token) is TokenOutcome.UNREACHABLE
         await until_down(store)
-        second = await mint(store, attempt=2)
-        assert await show(store, second.token, attempt=2) is TokenOutcome.ACCEPTED
+        second = await mint(store, stream_no=2)
+        assert await show(store, second.token, stream_no=2) is TokenOutcome.ACCEPTED
         assert events(lines) == ["store.down"]
 
 

@@ -9,8 +9,8 @@ STREAM_SID = "MZfedcba9876543210fedcba9876543210"
 # (ms from the stream's start, state, severity, event, its own fields)
 _LINES: list[tuple[int, str, str, str, dict[str, Any]]] = [
     (0, "connecting", "INFO", "call.started", {"caller": "+1415•••0123", "model": "gemini-3.8-live", "backend": "gemini"}),
-    (1, "connecting", "INFO", "session.opening", {"attempt": 1, "plan": "new"}),
-    (412, "connecting", "INFO", "session.ready", {"attempt": 1, "plan": "new", "setup_ms": 411}),
+    (1, "connecting", "INFO", "session.opening", {"session_no": 1, "plan": "new"}),
+    (412, "connecting", "INFO", "session.ready", {"session_no": 1, "plan": "new", "setup_ms": 411}),
     (413, "streaming", "INFO", "call.state", {"from": "connecting", "to": "streaming", "reason": "ready", "after_ms": 413}),
     (780, "streaming", "INFO", "turn.started", {"turn": 1}),
     (800, "streaming", "INFO", "turn.speaking", {"turn": 1, "latency_ms": None}),
@@ -32,7 +32,7 @@ _LINES: list[tuple[int, str, str, str, dict[str, Any]]] = [
         "streaming",
         "WARNING",
         "session.lost",
-        {"attempt": 1, "cause": "link_lost", "code": 1006, "decision": "resume"},
+        {"session_no": 1, "cause": "link_lost", "code": 1006, "decision": "resume"},
     ),
     (
         16001,
@@ -41,8 +41,8 @@ _LINES: list[tuple[int, str, str, str, dict[str, Any]]] = [
         "call.state",
         {"from": "streaming", "to": "reconnecting", "reason": "link_lost", "after_ms": 15588},
     ),
-    (16002, "reconnecting", "INFO", "session.opening", {"attempt": 2, "plan": "resume"}),
-    (16340, "reconnecting", "INFO", "session.ready", {"attempt": 2, "plan": "resume", "setup_ms": 338}),
+    (16002, "reconnecting", "INFO", "session.opening", {"session_no": 2, "plan": "resume"}),
+    (16340, "reconnecting", "INFO", "session.ready", {"session_no": 2, "plan": "resume", "setup_ms": 338}),
     (
         16341,
         "streaming",

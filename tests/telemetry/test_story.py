@@ -32,7 +32,7 @@ Turns
      4  17.6 s       1600 ms   3.0 s  3.0 s
 
 Model sessions
-  attempt  plan        at  set up in   ended  lost because
+  session  plan        at  set up in   ended  lost because
         1  new      0.0 s     411 ms  16.0 s  link_lost: resume
         2  resume  16.0 s     338 ms       -
 
@@ -158,8 +158,8 @@ EVIL = "[/x][bold]\x1b[31mevil\x1b]0;title\x07\n"
     [
         event("call.started", caller=EVIL, model=EVIL, time=EVIL),
         event("call.state", **{"from": EVIL, "to": EVIL}, reason=EVIL),
-        event("session.opening", attempt=1, plan=EVIL),
-        event("session.lost", attempt=1, cause=EVIL, decision=EVIL),
+        event("session.opening", session_no=1, plan=EVIL),
+        event("session.lost", session_no=1, cause=EVIL, decision=EVIL),
         event("stream.fault", fault=EVIL),
         event("child.crashed", child=EVIL, error=EVIL),
         event("call.summary", outcome=EVIL, reason=EVIL, faults={EVIL: 2}),

@@ -50,7 +50,7 @@ class TestRecordedMessages:
             call_sid=CALL_SID,
             account_sid=ACCOUNT_SID,
             media_format=MediaFormat("audio/x-mulaw", 8000, 1),
-            custom_parameters={"token": "b7.x_-", "attempt": "1"},
+            custom_parameters={"token": "b7.x_-", "stream_no": "1"},
         )
 
     def test_media(self) -> None:

@@ -14,7 +14,7 @@ CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 START = (
     f'{{"event":"start","sequenceNumber":"1","start":{{"accountSid":"{ACCOUNT_SID}","streamSid":"{STREAM_SID}",'
     f'"callSid":"{CALL_SID}","tracks":["inbound"],"mediaFormat":{{"encoding":"audio/x-mulaw","sampleRate":8000,'
-    f'"channels":1}},"customParameters":{{"token":"b7.x_-","attempt":"1"}}}},"streamSid":"{STREAM_SID}"}}'
+    f'"channels":1}},"customParameters":{{"token":"b7.x_-","stream_no":"1"}}}},"streamSid":"{STREAM_SID}"}}'
 )
 MEDIA = (
     '{"event":"media","sequenceNumber":"2","media":{"track":"inbound","chunk":"1","timestamp":"102","payload":"'
