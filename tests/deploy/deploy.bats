@@ -21,6 +21,15 @@ setup() { make_cloud; }
   no_secret_anywhere
 }
 
+@test "a secret in a temporary file that is left behind would be found" {
+  with_secrets
+  deploy --dry-run
+  no_secret_anywhere
+  printf '%s\n' "$TOKEN" >"$(mktemp)"
+  run no_secret_anywhere
+  [[ $status != 0 && $output == *"$TMPDIR/tmp."* ]]
+}
+
 @test "a dry run with everything there already would only deploy" {
   with_secrets
   deploy --yes
