@@ -10,9 +10,11 @@ from callbot.messages import (
     CloseStream,
     DropTurns,
     Ending,
+    Outcome,
     Plan,
     PlayComfort,
     SayText,
+    Timer,
     ToolCalled,
 )
 
@@ -31,9 +33,8 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Give a child a message; dropped when the child is gone."""
+    """Give a child a message; its kind says to which. Dropped when the child is gone."""
 
-    child: Child
     message: SayText | AnswerTool | CloseSession | DropTurns | ClearPlayback | PlayComfort | CloseStream
 
 
@@ -41,7 +42,7 @@ class Tell:
 class StartTimer:
     """`TimerFired(name)` after `delay_s`; a running timer of that name starts again."""
 
-    name: str
+    name: Timer
     delay_s: float
 
 
@@ -49,7 +50,7 @@ class StartTimer:
 class StopTimer:
     """Stop a timer; no matter when it does not run."""
 
-    name: str
+    name: Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +106,11 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """One log line."""
-
-    event: str
-    fields: tuple[tuple[str, str | int | float | None], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """Write the call's one summary."""
 
-    outcome: str
-    reason: str
+    outcome: Outcome
+    reason: str  # a `Reason`, or the cause of the loss that ended the call
 
 
 Effect = (
@@ -133,6 +126,5 @@ Effect = (
     | CancelChildren
     | RecordEnding
     | Moved
-    | Note
     | Report
 )

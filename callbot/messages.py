@@ -38,6 +38,73 @@ class Decision(StrEnum):
     GIVE_UP = "give_up"  # this model will refuse every time: key, name, set-up
 
 
+class Role(StrEnum):
+    """Who said it."""
+
+    CALLER = "caller"
+    BOT = "bot"
+
+
+class Timer(StrEnum):
+    """The timers of a call; `docs/states.md` says when each is due and what it does."""
+
+    MAX_CALL = "max_call"
+    IDLE = "idle"
+    GOODBYE = "goodbye"
+    KEYS = "keys"
+    UNREACHABLE = "unreachable"
+    COMFORT = "comfort"
+    FIRST_AUDIO = "first_audio"
+    TURN_GAP = "turn_gap"
+    TURN_COMPLETE = "turn_complete"
+    MOVE = "move"
+    ROTATE = "rotate"
+    FAREWELL = "farewell"
+    DRAIN = "drain"
+
+
+class Outcome(StrEnum):
+    """How a call ended, for its summary and the metrics."""
+
+    COMPLETED = "completed"  # somebody ended it, or a limit that was set
+    MODEL_UNREACHABLE = "model_unreachable"
+    MOVED = "moved"  # this instance stops, a new stream carries on
+    FAILED = "failed"  # a dead stream, or a fault of ours
+
+
+class Reason(StrEnum):
+    """Why a call ended or a session was left, where callbot decided it. A loss has its own `cause`, an open set."""
+
+    # the call ends
+    CALLER_HUNG_UP = "caller_hung_up"
+    STREAM_CLOSED = "stream_closed"
+    STREAM_SILENT = "stream_silent"
+    INSTANCE_STOPPING = "instance_stopping"
+    CALL_LIMIT = "call_limit"
+    NOBODY_SPOKE = "nobody_spoke"
+    BOT_SAID_GOODBYE = "bot_said_goodbye"
+    TWILIO_IO_CRASHED = "twilio_io_crashed"
+    TRANSCODER_CRASHED = "transcoder_crashed"
+    HEARTBEAT_CRASHED = "heartbeat_crashed"
+    CALL_CRASHED = "call_crashed"
+    CANCELLED = "cancelled"
+    GREETING_TIME_OUT = "greeting_time_out"
+    MODEL_UNREACHABLE = "model_unreachable"
+    # a session is left
+    GO_AWAY = "go_away"
+    ROTATION = "rotation"
+    NO_TURN_COMPLETE = "no_turn_complete"
+    NO_ANSWER = "no_answer"
+    SILENT_TURN = "silent_turn"
+    TURN_GAP = "turn_gap"
+    MODEL_SOCKET_SILENT = "model_socket_silent"
+    SESSION_CRASHED = "session_crashed"
+    # the machine moves on
+    SESSION_READY = "session_ready"
+    ALL_ENDED = "all_ended"
+    DRAIN_TIME_OUT = "drain_time_out"
+
+
 class Ending(StrEnum):
     """What `/twiml/next` should do when the stream has ended."""
 
@@ -158,7 +225,7 @@ class ModelUsage:
 class Transcribed:
     """Words heard from the caller or said by the model; fragments, in arrival order."""
 
-    role: str  # "caller" or "bot"
+    role: Role
     text: str
     turn: int
 
@@ -301,9 +368,9 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer that a state asked for."""
+    """A timer that the machine asked for."""
 
-    name: str
+    name: Timer
     at_s: float
 
 

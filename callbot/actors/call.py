@@ -27,7 +27,6 @@ from callbot.effects import (
     DropBacklog,
     Effect,
     Moved,
-    Note,
     OpenSession,
     RecordEnding,
     Report,
@@ -49,11 +48,14 @@ from callbot.messages import (
     DrainRequested,
     DropTurns,
     GeminiSessionMessage,
+    Outcome,
     PlayComfort,
+    Reason,
     SayText,
     SessionLost,
     SessionReady,
     StreamStarted,
+    Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
@@ -116,7 +118,7 @@ class CallActor(Actor[CallMessage]):
         )
         self._heartbeat = self._make_heartbeat()
         self._session: GeminiSession | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._children: asyncio.TaskGroup | None = None
         self._watches: dict[asyncio.Task[None], Child] = {}
         self._tools: dict[str, asyncio.Task[None]] = {}
@@ -139,7 +141,7 @@ class CallActor(Actor[CallMessage]):
             for timer in self._timers.values():
                 timer.cancel()
             # Written already, but for a crash or a cancellation from above.
-            self._journal.summary("failed", "cancelled" if self._failure is None else "call_crashed")
+            self._journal.summary(Outcome.FAILED, Reason.CANCELLED if self._failure is None else Reason.CALL_CRASHED)
             # They know their parent: circles, and what a call leaves would be the collector's, 1 to 13 ms in the others' way.
             del self._twilio_io, self._transcoder, self._heartbeat, self._session
 
@@ -201,7 +203,7 @@ class CallActor(Actor[CallMessage]):
                 self._cancel_children()
             case RecordEnding(ending=ending):
                 self._services.record_ending(self._started.call_sid, ending)
-            case Note() | Report():
+            case Report():
                 pass  # the journal's
 
     def _tell_child(
@@ -282,16 +284,16 @@ class CallActor(Actor[CallMessage]):
 
     # Timers.
 
-    def _start_timer(self, name: str, delay_s: float) -> None:
+    def _start_timer(self, name: Timer, delay_s: float) -> None:
         self._stop_timer(name)
         loop = asyncio.get_running_loop()
         self._timers[name] = loop.call_later(delay_s, self._fire, name)
 
-    def _stop_timer(self, name: str) -> None:
+    def _stop_timer(self, name: Timer) -> None:
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
 
-    def _fire(self, name: str) -> None:
+    def _fire(self, name: Timer) -> None:
         self._timers.pop(name, None)
         self.tell(TimerFired(name, self._clock()))
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from callbot.actors.call_metrics import CallMetrics
 from callbot.actors.lane import UplinkLane
 from callbot.actors.signs import LifeSigns
-from callbot.effects import Effect, Moved, Note, OpenSession, Report
+from callbot.effects import Effect, Moved, OpenSession, Report
 from callbot.messages import (
     Beat,
     CallerPaused,
@@ -160,8 +160,6 @@ class Journal:
                 self._moved(origin, dest, reason)
             case OpenSession(session_no=session_no, plan=plan, after_s=after_s):
                 self._line("info", "session.opening", session_no=session_no, plan=plan.value, after_ms=int(after_s * 1000))
-            case Note(event=event, fields=fields):
-                self._line("info", event, **dict(fields))
             case Report(outcome=outcome, reason=reason):
                 self.summary(outcome, reason)
             case _:

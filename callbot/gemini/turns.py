@@ -13,6 +13,7 @@ from callbot.messages import (
     ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
+    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
@@ -72,11 +73,11 @@ class TurnBook:
         """Everything that one message tells, content first, then flags."""
         events: list[TurnEvent] = []
         if message.input_transcription is not None and message.input_transcription.text:
-            events.append(Transcribed("caller", message.input_transcription.text, self._newest))
+            events.append(Transcribed(Role.CALLER, message.input_transcription.text, self._newest))
         for part in () if message.interrupted else message.audio:  # nobody is to hear it
             self._add_audio(part.pcm, part.rate_hz, now_s, events)
         if message.output_transcription is not None and message.output_transcription.text and not self._is_late(now_s):
-            events.append(Transcribed("bot", message.output_transcription.text, self._turn or self._newest))
+            events.append(Transcribed(Role.BOT, message.output_transcription.text, self._turn or self._newest))
         if message.usage is not None:
             events.append(ModelUsage(message.usage.prompt_tokens or 0, message.usage.response_tokens or 0))
         if message.interrupted:

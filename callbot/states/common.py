@@ -20,12 +20,15 @@ from callbot.messages import (
     ModelInterrupted,
     ModelSilent,
     ModelUsage,
+    Outcome,
     PlayComfort,
     PlayoutEmpty,
     PlayoutResumed,
+    Reason,
     SessionLost,
     StreamFault,
     StreamSilent,
+    Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
@@ -41,53 +44,45 @@ from callbot.messages import (
 )
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
-# Timers that hold over states; each ends the call or belongs to its conversation.
-MAX_CALL, IDLE, GOODBYE, KEYS = "max_call", "idle", "goodbye", "keys"
-# Timers of one state; its leaving stops them.
-UNREACHABLE, COMFORT = "unreachable", "comfort"
-FIRST_AUDIO, TURN_GAP, TURN_COMPLETE, MOVE, ROTATE = "first_audio", "turn_gap", "turn_complete", "move", "rotate"
-FAREWELL, DRAIN = "farewell", "drain"
 
-
-def end(record: CallRecord, reason: str, *, outcome: str = "completed", ending: Ending = Ending.HANG_UP) -> Step:
+def end(record: CallRecord, reason: str, *, outcome: Outcome = Outcome.COMPLETED, ending: Ending = Ending.HANG_UP) -> Step:
     """Go to Draining."""
     return Step(record.but(reason=reason, outcome=outcome, ending=ending), trigger=Trigger.END, reason=reason)
 
 
 def give_up(record: CallRecord, reason: str) -> Step:
     """No model is to be had: Draining, and words for the caller from TwiML."""
-    return Step(
-        record.but(reason=reason, outcome="model_unreachable", ending=Ending.APOLOGISE), trigger=Trigger.GIVE_UP, reason=reason
-    )
+    record = record.but(reason=reason, outcome=Outcome.MODEL_UNREACHABLE, ending=Ending.APOLOGISE)
+    return Step(record, trigger=Trigger.GIVE_UP, reason=reason)
 
 
 def endings(record: CallRecord, event: CallMessage) -> Step | None:
     """The events that end a call in whatever state it is; None for all others."""
     match event:
         case CallerGone(how=how):
-            return end(record, "caller_hung_up" if how == "stop" else "stream_closed")
+            return end(record, Reason.CALLER_HUNG_UP if how == "stop" else Reason.STREAM_CLOSED)
         case StreamSilent():
-            return end(record, "stream_silent", outcome="failed", ending=Ending.CONTINUE)
+            return end(record, Reason.STREAM_SILENT, outcome=Outcome.FAILED, ending=Ending.CONTINUE)
         case DrainRequested():
-            return end(record, "instance_stopping", outcome="moved", ending=Ending.CONTINUE)
-        case TimerFired(name="max_call"):
-            return end(record, "call_limit")
-        case TimerFired(name="idle"):
-            return end(record, "nobody_spoke")
-        case TimerFired(name="goodbye"):
-            return end(record, "bot_said_goodbye")
+            return end(record, Reason.INSTANCE_STOPPING, outcome=Outcome.MOVED, ending=Ending.CONTINUE)
+        case TimerFired(name=Timer.MAX_CALL):
+            return end(record, Reason.CALL_LIMIT)
+        case TimerFired(name=Timer.IDLE):
+            return end(record, Reason.NOBODY_SPOKE)
+        case TimerFired(name=Timer.GOODBYE):
+            return end(record, Reason.BOT_SAID_GOODBYE)
         case ChildExited(child=Child.TWILIO_IO, error=error):
             record = record.but(children=record.children - {Child.TWILIO_IO})
             if error is None:
-                return end(record, "stream_closed")
-            return end(record, "twilio_io_crashed", outcome="failed", ending=Ending.CONTINUE)
+                return end(record, Reason.STREAM_CLOSED)
+            return end(record, Reason.TWILIO_IO_CRASHED, outcome=Outcome.FAILED, ending=Ending.CONTINUE)
         case ChildExited(child=Child.TRANSCODER):
             record = record.but(children=record.children - {Child.TRANSCODER})
-            return end(record, "transcoder_crashed", outcome="failed", ending=Ending.CONTINUE)
+            return end(record, Reason.TRANSCODER_CRASHED, outcome=Outcome.FAILED, ending=Ending.CONTINUE)
         case ChildExited(child=Child.HEARTBEAT):
             if record.restarts >= record.limits.max_restarts:
                 record = record.but(children=record.children - {Child.HEARTBEAT})
-                return end(record, "heartbeat_crashed", outcome="failed", ending=Ending.CONTINUE)
+                return end(record, Reason.HEARTBEAT_CRASHED, outcome=Outcome.FAILED, ending=Ending.CONTINUE)
             return Step(record.but(restarts=record.restarts + 1), (RestartChild(Child.HEARTBEAT),))
         case _:
             return None
@@ -103,7 +98,7 @@ def crashed_session(record: CallRecord, event: ChildExited) -> SessionLost | Non
     return SessionLost(
         session_no=event.session_no,
         decision=Decision.RESUME if record.restarts < record.limits.max_restarts else Decision.GIVE_UP,
-        cause="session_crashed",
+        cause=Reason.SESSION_CRASHED,
         code=None,
         detail=event.error or "",
         at_s=event.at_s,
@@ -125,7 +120,7 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
         case Transcribed():
             return Step(record.but(talked=True))
         case CallerSpoke():
-            return Step(record.but(caller_speaking=True), (StartTimer(IDLE, record.limits.caller_silence_s),))
+            return Step(record.but(caller_speaking=True), (StartTimer(Timer.IDLE, record.limits.caller_silence_s),))
         case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
             record = record.but(caller_speaking=False)
             if speech_ms < record.limits.word_ms:
@@ -152,9 +147,9 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
         case ToolCalled():  # from a session that is on its way out: the next one will ask again
             return Step(record)
         case KeyPressed(digit=digit):
-            return Step(add_key(record, digit), (StartTimer(KEYS, record.limits.keys_s),))
-        case TimerFired(name="keys"):  # kept until a session can be told
-            return Step(record, (StartTimer(KEYS, record.limits.keys_s),))
+            return Step(add_key(record, digit), (StartTimer(Timer.KEYS, record.limits.keys_s),))
+        case TimerFired(name=Timer.KEYS):  # kept until a session can be told
+            return Step(record, (StartTimer(Timer.KEYS, record.limits.keys_s),))
         case TurnAudible() | TurnFirstHeard() | TurnPlayed() | GoAway() | ModelSilent() | ModelUsage():
             return Step(record)
         case StreamFault() | Beat() | TimerFired():  # a timer stopped too late is late, not wrong
@@ -166,10 +161,10 @@ def bookkeeping(record: CallRecord, event: CallMessage) -> Step | None:
 def drop_turns(through_turn: int) -> tuple[Effect, ...]:
     """Everything unheard goes, everywhere: the converter's state, our queue, Twilio's buffer."""
     return (
-        Tell(Child.TRANSCODER, DropTurns(through_turn)),
-        Tell(Child.TWILIO_IO, ClearPlayback(through_turn)),
-        StopTimer(TURN_GAP),
-        StopTimer(TURN_COMPLETE),
+        Tell(DropTurns(through_turn)),
+        Tell(ClearPlayback(through_turn)),
+        StopTimer(Timer.TURN_GAP),
+        StopTimer(Timer.TURN_COMPLETE),
     )
 
 
@@ -182,20 +177,20 @@ def await_sound(record: CallRecord) -> tuple[CallRecord, tuple[Effect, ...]]:
     """The caller waits to hear something: from the first moment on, whatever is tried and fails meanwhile."""
     if record.comforting:
         return record, ()
-    return record.but(comforting=True), (StartTimer(COMFORT, record.limits.comfort_after_s),)
+    return record.but(comforting=True), (StartTimer(Timer.COMFORT, record.limits.comfort_after_s),)
 
 
 def sound_came(record: CallRecord) -> tuple[CallRecord, tuple[Effect, ...]]:
     """The caller hears something, speaks, or waits for nothing."""
     if not record.comforting:
         return record, ()
-    return record.but(comforting=False), (StopTimer(COMFORT),)
+    return record.but(comforting=False), (StopTimer(Timer.COMFORT),)
 
 
 def comfort(record: CallRecord) -> tuple[Effect, ...]:
     """A sound for a caller who hears nothing, and the next one after as long again."""
-    again = StartTimer(COMFORT, record.limits.comfort_after_s)
-    return (again,) if record.unheard else (Tell(Child.TWILIO_IO, PlayComfort()), again)
+    again = StartTimer(Timer.COMFORT, record.limits.comfort_after_s)
+    return (again,) if record.unheard else (Tell(PlayComfort()), again)
 
 
 def run_tool(record: CallRecord, event: ToolCalled) -> Step:

@@ -4,7 +4,18 @@ Left for Streaming when the session is ready, for Draining when the ladder or th
 """
 
 from callbot.effects import StartTimer
-from callbot.messages import CallMessage, Child, ChildExited, Decision, SessionLost, SessionReady, StreamStarted, TimerFired
+from callbot.messages import (
+    CallMessage,
+    Child,
+    ChildExited,
+    Decision,
+    Reason,
+    SessionLost,
+    SessionReady,
+    StreamStarted,
+    Timer,
+    TimerFired,
+)
 from callbot.states import common, ladder
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
@@ -23,7 +34,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             if session_no != record.session_no:
                 return Step(record)
             record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
-            return Step(record, trigger=Trigger.READY, reason="session_ready")
+            return Step(record, trigger=Trigger.READY, reason=Reason.SESSION_READY)
         case SessionLost():
             return _lost(record, event)
         case ChildExited(child=Child.GEMINI_SESSION):
@@ -33,9 +44,9 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             if crash.decision is Decision.GIVE_UP:
                 return common.give_up(record.but(session=Session.NONE), crash.cause)
             return _lost(record.but(restarts=record.restarts + 1), crash)
-        case TimerFired(name=common.UNREACHABLE):
-            return common.give_up(record, "greeting_time_out")
-        case TimerFired(name=common.COMFORT):
+        case TimerFired(name=Timer.UNREACHABLE):
+            return common.give_up(record, Reason.GREETING_TIME_OUT)
+        case TimerFired(name=Timer.COMFORT):
             return Step(record, common.comfort(record))
         case _:
             return common.endings(record, event) or common.bookkeeping(record, event)
@@ -44,8 +55,8 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
 def _begin(record: CallRecord) -> Step:
     limits = record.limits
     timers = (
-        StartTimer(common.MAX_CALL, limits.max_call_s),
-        StartTimer(common.UNREACHABLE, limits.greeting_timeout_s),
+        StartTimer(Timer.MAX_CALL, limits.max_call_s),
+        StartTimer(Timer.UNREACHABLE, limits.greeting_timeout_s),
     )
     record, waiting = common.await_sound(record.but(children=_FIRST_CHILDREN))
     record, opening = ladder.first(record)

@@ -5,7 +5,18 @@ opened only when the old one is gone. Left for Streaming when a session is ready
 """
 
 from callbot.effects import Effect, StartTimer, StopTimer
-from callbot.messages import CallMessage, Child, ChildExited, Decision, SessionLost, SessionReady, StreamStarted, TimerFired
+from callbot.messages import (
+    CallMessage,
+    Child,
+    ChildExited,
+    Decision,
+    Reason,
+    SessionLost,
+    SessionReady,
+    StreamStarted,
+    Timer,
+    TimerFired,
+)
 from callbot.states import common, ladder
 from callbot.states.record import CallRecord, Session, Step, Trigger
 
@@ -13,8 +24,8 @@ from callbot.states.record import CallRecord, Session, Step, Trigger
 def enter(record: CallRecord, event: CallMessage) -> Step:
     """Stop what watches a session; go down the ladder, or wait for the old session's end."""
     timers: tuple[Effect, ...] = (
-        *(StopTimer(name) for name in (common.FIRST_AUDIO, common.TURN_GAP, common.TURN_COMPLETE, common.MOVE, common.ROTATE)),
-        StartTimer(common.UNREACHABLE, record.limits.unreachable_s),
+        *(StopTimer(name) for name in (Timer.FIRST_AUDIO, Timer.TURN_GAP, Timer.TURN_COMPLETE, Timer.MOVE, Timer.ROTATE)),
+        StartTimer(Timer.UNREACHABLE, record.limits.unreachable_s),
     )
     record, waiting = common.await_sound(record)
     timers += waiting
@@ -39,7 +50,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             if session_no != record.session_no or record.session is not Session.OPENING:
                 return Step(record)
             record = record.but(session=Session.OPEN, opening_failures=0, ready_s=at_s)
-            return Step(record, trigger=Trigger.READY, reason="session_ready")
+            return Step(record, trigger=Trigger.READY, reason=Reason.SESSION_READY)
         case SessionLost():
             return _lost(record, event)
         case ChildExited(child=Child.GEMINI_SESSION):
@@ -49,9 +60,9 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
             if crash.decision is Decision.GIVE_UP:
                 return common.give_up(record.but(session=Session.NONE), crash.cause)
             return _lost(record.but(restarts=record.restarts + 1), crash)
-        case TimerFired(name=common.UNREACHABLE):
-            return common.give_up(record, "model_unreachable")
-        case TimerFired(name=common.COMFORT):
+        case TimerFired(name=Timer.UNREACHABLE):
+            return common.give_up(record, Reason.MODEL_UNREACHABLE)
+        case TimerFired(name=Timer.COMFORT):
             return Step(record, common.comfort(record))
         case _:
             return common.endings(record, event) or common.bookkeeping(record, event)

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from callbot.effects import Effect
-from callbot.messages import Child, Decision, Ending, Plan
+from callbot.messages import Child, Decision, Ending, Outcome, Plan
 
 
 class State(StrEnum):
@@ -118,7 +118,7 @@ class CallRecord:
     restarts: int = 0
     finishing: bool = False
     ending: Ending = Ending.HANG_UP
-    outcome: str = ""
+    outcome: Outcome = Outcome.COMPLETED
     reason: str = ""
 
     def but(self, **changes: Any) -> Self:

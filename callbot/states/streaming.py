@@ -20,10 +20,12 @@ from callbot.messages import (
     ModelSilent,
     PlayoutEmpty,
     PlayoutResumed,
+    Reason,
     SayText,
     SessionLost,
     SessionReady,
     StreamStarted,
+    Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
@@ -41,13 +43,13 @@ from callbot.states.record import CallRecord, Session, Step, Trigger
 def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
     """A session is ready: greet on the first, ask for the answer that a lost one still owed."""
     limits = record.limits
-    effects: list[Effect] = [StopTimer(common.UNREACHABLE), StartTimer(common.IDLE, limits.caller_silence_s)]
+    effects: list[Effect] = [StopTimer(Timer.UNREACHABLE), StartTimer(Timer.IDLE, limits.caller_silence_s)]
     record = record.but(nudged=False)  # this session has not been asked yet
     if limits.max_session_s:
-        effects.append(StartTimer(common.ROTATE, limits.max_session_s))
+        effects.append(StartTimer(Timer.ROTATE, limits.max_session_s))
     if not record.greeted and limits.greeting:  # a handle from before the greeting knows nothing of it
         record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
-        effects += [Tell(Child.GEMINI_SESSION, SayText(limits.greeting)), *waiting]
+        effects += [Tell(SayText(limits.greeting)), *waiting]
     elif record.answer_due and not record.caller_speaking:
         # What the caller said meanwhile is answered by itself; an answer that was cut off has to be asked for.
         record, waiting = _expect(record, limits.first_audio_s if record.spoke_in_gap else limits.resume_nudge_s)
@@ -70,7 +72,7 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
     goodbye_over = _ends_goodbye(record, event)
     record = step.record
     if record.hang_up_due and goodbye_over and not record.unheard and not record.generating and not record.tools:
-        ended = common.end(record, "bot_said_goodbye")
+        ended = common.end(record, Reason.BOT_SAID_GOODBYE)
         return Step(ended.record, step.effects, ended.trigger, ended.reason)
     if record.moving and record.settled:
         return _move(record, step.effects)
@@ -96,15 +98,15 @@ def _session(record: CallRecord, event: CallMessage) -> Step | None:
             record = record.but(session=Session.NONE, restarts=record.restarts + 1, after_close=crash.decision)
             return Step(record, trigger=Trigger.LOST, reason=crash.cause)
         case ModelSilent(session_no=session_no) if session_no == record.session_no:
-            return _close(record, Decision.RESUME, "model_socket_silent")
+            return _close(record, Decision.RESUME, Reason.MODEL_SOCKET_SILENT)
         case GoAway(session_no=session_no, time_left_s=time_left_s) if session_no == record.session_no:
             left_s = limits.go_away_unknown_s if time_left_s is None else time_left_s
             deadline_s = max(0.0, left_s - limits.go_away_margin_s)
-            record = record.but(moving="go_away")
-            return _move(record) if deadline_s == 0.0 else Step(record, (StartTimer(common.MOVE, deadline_s),))
-        case TimerFired(name=common.ROTATE) if not record.moving:  # a goAway's deadline is nearer
-            return Step(record.but(moving="rotation"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
-        case TimerFired(name=common.MOVE) if record.moving:
+            record = record.but(moving=Reason.GO_AWAY)
+            return _move(record) if deadline_s == 0.0 else Step(record, (StartTimer(Timer.MOVE, deadline_s),))
+        case TimerFired(name=Timer.ROTATE) if not record.moving:  # a goAway's deadline is nearer
+            return Step(record.but(moving=Reason.ROTATION), (StartTimer(Timer.MOVE, limits.rotation_patience_s),))
+        case TimerFired(name=Timer.MOVE) if record.moving:
             return _move(record)
         case _:
             return None
@@ -116,7 +118,7 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
     match event:
         case TurnStarted(turn=turn):
             record = record.but(turn=turn, generating=True, completion_due=False, audible=False)
-            return Step(record, (StopTimer(common.TURN_COMPLETE),))
+            return Step(record, (StopTimer(Timer.TURN_COMPLETE),))
         case TurnAudible(at_s=at_s):
             record = record.but(
                 audible=True,
@@ -131,36 +133,36 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
                 bad_audio=0,
             )
             record, stopped = common.sound_came(record)
-            return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped))
+            return Step(record, (StopTimer(Timer.FIRST_AUDIO), *stopped))
         case TurnSpeaking(turn=turn):
-            goodbye = (StartTimer(common.GOODBYE, limits.farewell_s),) if record.hang_up_due else ()
-            return Step(record.but(unheard=True, spoken=turn), (StartTimer(common.IDLE, limits.caller_silence_s), *goodbye))
+            goodbye = (StartTimer(Timer.GOODBYE, limits.farewell_s),) if record.hang_up_due else ()
+            return Step(record.but(unheard=True, spoken=turn), (StartTimer(Timer.IDLE, limits.caller_silence_s), *goodbye))
         case PlayoutResumed():
             if not record.audible:
-                return Step(record.but(unheard=True), (StopTimer(common.TURN_GAP),))
+                return Step(record.but(unheard=True), (StopTimer(Timer.TURN_GAP),))
             # An answer, too, where the service did not say that the turn before had ended: no new turn begins then.
             record, stopped = common.sound_came(record.but(unheard=True, answer_due=False))
-            return Step(record, (StopTimer(common.TURN_GAP), StopTimer(common.FIRST_AUDIO), *stopped))
+            return Step(record, (StopTimer(Timer.TURN_GAP), StopTimer(Timer.FIRST_AUDIO), *stopped))
         case PlayoutEmpty():
             if not (record.generating and record.unheard):  # a comfort sound's end is no gap's beginning
                 return Step(record.but(unheard=False))
             record, waiting = common.await_sound(record.but(unheard=False))
-            return Step(record, (StartTimer(common.TURN_GAP, limits.turn_gap_s), *waiting))
+            return Step(record, (StartTimer(Timer.TURN_GAP, limits.turn_gap_s), *waiting))
         case TurnGenerated():
             return Step(
                 record.but(generating=False, completion_due=True),
-                (StopTimer(common.TURN_GAP), StartTimer(common.TURN_COMPLETE, limits.turn_complete_s)),
+                (StopTimer(Timer.TURN_GAP), StartTimer(Timer.TURN_COMPLETE, limits.turn_complete_s)),
             )
         case TurnCompleted(audible=audible):
             record = record.but(generating=False, completion_due=False)
-            done = (StopTimer(common.TURN_GAP), StopTimer(common.TURN_COMPLETE))
+            done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
             if audible or not record.answer_due or record.tools or record.caller_speaking:
                 return Step(record, done)
-            return _silent(record, "silent_turn", done)
+            return _silent(record, Reason.SILENT_TURN, done)
         case ModelInterrupted(turn=turn):
             dropped = common.drop_turns(turn)
             if record.hang_up_due:  # the caller has more to say: the goodbye is taken back
-                dropped += (StopTimer(common.GOODBYE),)
+                dropped += (StopTimer(Timer.GOODBYE),)
             # What was dropped has answered nothing, so an answer is due again: to whoever speaks, when that is over, ...
             record = record.but(generating=False, completion_due=False, hang_up_due=False)
             record = record.but(audible=False, audible_s=0.0, answer_due=True)
@@ -169,13 +171,13 @@ def _turn(record: CallRecord, event: CallMessage) -> Step | None:
             # ... or soon, where nobody is heard speaking: it may have been a phantom.
             record, waiting = _expect(record, limits.first_audio_s)
             return Step(record, (*dropped, *waiting))
-        case TimerFired(name=common.TURN_GAP) if record.generating and not record.unheard:
+        case TimerFired(name=Timer.TURN_GAP) if record.generating and not record.unheard:
             if record.caller_speaking:  # whose pause will make an answer due
                 return Step(record.but(generating=False))
-            return _silent(record.but(generating=False, answer_due=True), "turn_gap")
-        case TimerFired(name=common.TURN_COMPLETE) if record.completion_due and not record.moving:
+            return _silent(record.but(generating=False, answer_due=True), Reason.TURN_GAP)
+        case TimerFired(name=Timer.TURN_COMPLETE) if record.completion_due and not record.moving:
             # It never said that the turn is over, so it may not take the next one: another session will.
-            return Step(record.but(moving="no_turn_complete"), (StartTimer(common.MOVE, limits.rotation_patience_s),))
+            return Step(record.but(moving=Reason.NO_TURN_COMPLETE), (StartTimer(Timer.MOVE, limits.rotation_patience_s),))
         case _:
             return None
 
@@ -186,7 +188,7 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
     match event:
         case CallerSpoke():
             record, stopped = common.sound_came(record.but(caller_speaking=True))
-            return Step(record, (StopTimer(common.FIRST_AUDIO), *stopped, StartTimer(common.IDLE, limits.caller_silence_s)))
+            return Step(record, (StopTimer(Timer.FIRST_AUDIO), *stopped, StartTimer(Timer.IDLE, limits.caller_silence_s)))
         case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
             record = record.but(caller_speaking=False)
             spoken_over = record.audible and (record.generating or record.unheard)
@@ -195,16 +197,16 @@ def _caller(record: CallRecord, event: CallMessage) -> Step | None:
                 return Step(record)
             return Step(*_expect(record.but(answer_due=True), limits.first_audio_s))
         case KeyPressed(digit=digit):
-            return Step(common.add_key(record, digit), (StartTimer(common.KEYS, limits.keys_s),))
-        case TimerFired(name=common.KEYS) if record.keys:
+            return Step(common.add_key(record, digit), (StartTimer(Timer.KEYS, limits.keys_s),))
+        case TimerFired(name=Timer.KEYS) if record.keys:
             told = SayText(f"(The caller pressed these keys on the telephone: {' '.join(record.keys)})")
             record, waiting = _expect(record.but(keys="", answer_due=True), limits.first_audio_s)
-            return Step(record, (Tell(Child.GEMINI_SESSION, told), *waiting))
-        case TimerFired(name=common.FIRST_AUDIO) if record.answer_due and not record.caller_speaking:
+            return Step(record, (Tell(told), *waiting))
+        case TimerFired(name=Timer.FIRST_AUDIO) if record.answer_due and not record.caller_speaking:
             if record.tools or record.unheard:  # the caller hears something, or waits for something that is being done
-                return Step(record, (StartTimer(common.FIRST_AUDIO, limits.first_audio_s),))
-            return _silent(record, "no_answer")
-        case TimerFired(name=common.COMFORT):
+                return Step(record, (StartTimer(Timer.FIRST_AUDIO, limits.first_audio_s),))
+            return _silent(record, Reason.NO_ANSWER)
+        case TimerFired(name=Timer.COMFORT):
             if record.answer_due or record.generating:
                 return Step(record, common.comfort(record))
             return Step(record.but(comforting=False))
@@ -223,11 +225,11 @@ def _tool(record: CallRecord, event: CallMessage) -> Step | None:
             session_no == record.session_no and call_id in record.tools
         ):
             record = record.but(tools=record.tools - {call_id})
-            effects: tuple[Effect, ...] = (Tell(Child.GEMINI_SESSION, AnswerTool(call_id, event.name, event.result)),)
+            effects: tuple[Effect, ...] = (Tell(AnswerTool(call_id, event.name, event.result)),)
             if event.ends_call:
                 # The goodbye is being said, or still to come, or was said before: its end hangs up, or this timer.
                 saying = record.unheard or record.generating
-                effects += (StartTimer(common.GOODBYE, record.limits.farewell_s if saying else record.limits.goodbye_s),)
+                effects += (StartTimer(Timer.GOODBYE, record.limits.farewell_s if saying else record.limits.goodbye_s),)
                 record = record.but(hang_up_due=True)
             return Step(record, effects)
         case _:
@@ -245,7 +247,7 @@ def _ends_goodbye(record: CallRecord, event: CallMessage) -> bool:
 def _expect(record: CallRecord, first_audio_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:
     """From now on somebody waits for the model's voice."""
     record, waiting = common.await_sound(record)
-    return record, (StartTimer(common.FIRST_AUDIO, first_audio_s), *waiting)
+    return record, (StartTimer(Timer.FIRST_AUDIO, first_audio_s), *waiting)
 
 
 def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
@@ -254,7 +256,7 @@ def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -
     if not record.nudged:
         nudge = limits.resume_nudge if record.session_no > 1 else limits.nudge
         record, waiting = _expect(record.but(nudged=True), limits.nudge_s)
-        return Step(record, (*effects, Tell(Child.GEMINI_SESSION, SayText(nudge)), *waiting))
+        return Step(record, (*effects, Tell(SayText(nudge)), *waiting))
     if record.silent_moves >= limits.max_silent_moves:
         given_up = common.give_up(record, reason)
         return Step(given_up.record, effects, given_up.trigger, given_up.reason)
@@ -270,4 +272,4 @@ def _move(record: CallRecord, effects: tuple[Effect, ...] = ()) -> Step:
 
 def _close(record: CallRecord, decision: Decision, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
     record = record.but(session=Session.CLOSING, after_close=decision)
-    return Step(record, (*effects, Tell(Child.GEMINI_SESSION, CloseSession())), Trigger.LOST, reason)
+    return Step(record, (*effects, Tell(CloseSession())), Trigger.LOST, reason)

@@ -12,6 +12,7 @@ from callbot.messages import (
     ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
+    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
@@ -56,11 +57,11 @@ def test_everything_in_one_message_is_told_as_if_it_had_come_one_by_one() -> Non
         turn_complete_reason="STOP",
     )
     assert feed(TurnBook(1), everything) == [
-        Transcribed("caller", "hello", 0),
+        Transcribed(Role.CALLER, "hello", 0),
         TurnStarted(1, 1.0),
         TurnAudible(1, 1.0),
         ModelAudio(1, VOICE, 24_000),
-        Transcribed("bot", "good day", 1),
+        Transcribed(Role.BOT, "good day", 1),
         ModelUsage(5, 7),
         ModelAudioEnded(1),
         TurnGenerated(1, audible=True, at_s=1.0),
@@ -205,7 +206,7 @@ def test_a_spoken_filler_ends_its_audio_but_not_the_wait_for_the_answer(status: 
 def test_words_of_the_caller_belong_to_the_newest_turn_and_empty_ones_are_none() -> None:
     book = TurnBook(1)
     feed(book, voice())
-    assert feed(book, ModelMessage(input_transcription=Transcription("stop"))) == [Transcribed("caller", "stop", 1)]
+    assert feed(book, ModelMessage(input_transcription=Transcription("stop"))) == [Transcribed(Role.CALLER, "stop", 1)]
     assert feed(book, ModelMessage(input_transcription=Transcription(""), output_transcription=Transcription(""))) == []
 
 

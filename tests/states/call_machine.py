@@ -16,6 +16,7 @@ from callbot.messages import (
     SessionLost,
     SessionReady,
     StreamStarted,
+    Timer,
     TimerFired,
     ToolCalled,
     TurnAudible,
@@ -29,24 +30,24 @@ QUIET = Limits()  # no greeting: the call is silent until somebody speaks
 GREETS = Limits(greeting="Say hello.")
 STARTED = StreamStarted(call_sid="CA1", stream_sid="MZ1", account_sid="AC1", at_s=0.0)
 
-WAITS = (StartTimer("first_audio", 7.0), StartTimer("comfort", 3.0))
-WAITS_ON = StartTimer("first_audio", 4.0)  # the caller waited before: the comfort sound's timer runs already
+WAITS = (StartTimer(Timer.FIRST_AUDIO, 7.0), StartTimer(Timer.COMFORT, 3.0))
+WAITS_ON = StartTimer(Timer.FIRST_AUDIO, 4.0)  # the caller waited before: the comfort sound's timer runs already
 TOOL = ToolCalled(1, "f1", "look_up", {"q": "x"}, 5.0)
 
 ALL_BUT_SESSION = frozenset({Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT})
-STREAMING_TIMERS = ("first_audio", "turn_gap", "turn_complete", "move", "rotate")
+STREAMING_TIMERS = (Timer.FIRST_AUDIO, Timer.TURN_GAP, Timer.TURN_COMPLETE, Timer.MOVE, Timer.ROTATE)
 TIMERS_BEFORE_DRAINING = (
-    "max_call",
-    "idle",
-    "goodbye",
-    "keys",
-    "unreachable",
-    "comfort",
-    "first_audio",
-    "turn_gap",
-    "turn_complete",
-    "move",
-    "rotate",
+    Timer.MAX_CALL,
+    Timer.IDLE,
+    Timer.GOODBYE,
+    Timer.KEYS,
+    Timer.UNREACHABLE,
+    Timer.COMFORT,
+    Timer.FIRST_AUDIO,
+    Timer.TURN_GAP,
+    Timer.TURN_COMPLETE,
+    Timer.MOVE,
+    Timer.ROTATE,
 )
 
 
@@ -101,7 +102,7 @@ def ready(session_no: int, plan: Plan = Plan.RESUME, *, at_s: float = 11.0) -> S
     return SessionReady(session_no, plan, 300, at_s)
 
 
-def fired(name: str) -> TimerFired:
+def fired(name: Timer) -> TimerFired:
     return TimerFired(name, 20.0)
 
 
@@ -120,17 +121,17 @@ def change(machine: CallMachine, **fields: object) -> CallMachine:
 
 
 def say(text: str) -> Tell:
-    return Tell(Child.GEMINI_SESSION, SayText(text))
+    return Tell(SayText(text))
 
 
-CLOSE_SESSION = Tell(Child.GEMINI_SESSION, CloseSession())
+CLOSE_SESSION = Tell(CloseSession())
 
 
-def stops(*names: str) -> tuple[StopTimer, ...]:
+def stops(*names: Timer) -> tuple[StopTimer, ...]:
     return tuple(StopTimer(name) for name in names)
 
 
-MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer("unreachable", 12.0), StartTimer("comfort", 3.0))
+MOVE_TIMERS = (*stops(*STREAMING_TIMERS), StartTimer(Timer.UNREACHABLE, 12.0), StartTimer(Timer.COMFORT, 3.0))
 
 
 def openings(effects: tuple[Effect, ...]) -> list[OpenSession]:

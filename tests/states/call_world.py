@@ -42,11 +42,13 @@ from callbot.messages import (
     Plan,
     PlayoutEmpty,
     PlayoutResumed,
+    Role,
     SayText,
     SessionLost,
     SessionReady,
     StreamFault,
     StreamSilent,
+    Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
@@ -65,14 +67,23 @@ DECISIONS = st.sampled_from(Decision)
 MOVES = {(row.source.value, row.dest.value) for row in TABLE}
 
 MAY_RUN = {
-    State.CONNECTING: {"max_call", "unreachable", "comfort", "idle", "keys"},
+    State.CONNECTING: {Timer.MAX_CALL, Timer.UNREACHABLE, Timer.COMFORT, Timer.IDLE, Timer.KEYS},
     State.STREAMING: {
-        "max_call", "idle", "goodbye", "keys", "comfort", "first_audio", "turn_gap", "turn_complete", "move", "rotate"
+        Timer.MAX_CALL,
+        Timer.IDLE,
+        Timer.GOODBYE,
+        Timer.KEYS,
+        Timer.COMFORT,
+        Timer.FIRST_AUDIO,
+        Timer.TURN_GAP,
+        Timer.TURN_COMPLETE,
+        Timer.MOVE,
+        Timer.ROTATE,
     },
-    State.RECONNECTING: {"max_call", "idle", "goodbye", "keys", "unreachable", "comfort"},
-    State.DRAINING: {"drain", "farewell"},
-    State.CLOSED: set[str](),
-}  # fmt: skip
+    State.RECONNECTING: {Timer.MAX_CALL, Timer.IDLE, Timer.GOODBYE, Timer.KEYS, Timer.UNREACHABLE, Timer.COMFORT},
+    State.DRAINING: {Timer.DRAIN, Timer.FAREWELL},
+    State.CLOSED: set[Timer](),
+}
 
 
 class CallWorld(RuleBasedStateMachine):
@@ -85,7 +96,7 @@ class CallWorld(RuleBasedStateMachine):
         self.sessions: dict[int, str] = {}  # the live ones: "opening", "open"; and "ended", whose exit is still to come
         self.told_to_close: set[int] = set()
         self.children = {Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT}
-        self.timers: set[str] = set()
+        self.timers: set[Timer] = set()
         self.first_turns: list[int] = []
         self.turn = 0
         self.tools: set[str] = set()
@@ -112,12 +123,12 @@ class CallWorld(RuleBasedStateMachine):
                 assert (effect.handle is not None) == (effect.plan is Plan.RESUME)
                 self.sessions[session_no] = "opening"
                 self.first_turns.append(first_turn)
-            case Tell(child=Child.GEMINI_SESSION, message=CloseSession()):
+            case Tell(message=CloseSession()):
                 self.told_to_close.update(self.live())
-            case Tell(child=Child.GEMINI_SESSION, message=SayText()):
+            case Tell(message=SayText()):
                 assert [self.sessions[session_no] for session_no in self.live()] == ["open"]
                 assert not self.told_to_close.intersection(self.live())
-            case Tell(child=Child.TWILIO_IO, message=CloseStream()):
+            case Tell(message=CloseStream()):
                 assert any(isinstance(before, RecordEnding) for before in self.log)
             case StartTimer(name=name, delay_s=delay_s):
                 assert delay_s >= 0
@@ -195,7 +206,7 @@ class CallWorld(RuleBasedStateMachine):
         ):
             effects = self.tell(event)
             # A late ready in Draining is told to close once more; that is all that stale news may do.
-            assert all(effect == Tell(Child.GEMINI_SESSION, CloseSession()) for effect in effects)
+            assert all(effect == Tell(CloseSession()) for effect in effects)
         assert (self.machine.state, self.machine.record) == before
 
     @rule(
@@ -222,7 +233,7 @@ class CallWorld(RuleBasedStateMachine):
             self.tell(TurnAudible(turn, 1.0))
         if heard:
             self.tell(TurnSpeaking(turn, 1.0))
-            self.tell(Transcribed("bot", "hello", turn))
+            self.tell(Transcribed(Role.BOT, "hello", turn))
         if ends:
             self.tell(TurnGenerated(turn, audible, 1.0))
             self.tell(TurnCompleted(turn, audible, "", 1.0))
@@ -278,11 +289,11 @@ class CallWorld(RuleBasedStateMachine):
             self.tell(TimerFired(name, 1.0))
 
     @rule(name=st.sampled_from(sorted(set().union(*MAY_RUN.values()))))
-    def a_timer_that_was_stopped_too_late_fires(self, name: str) -> None:
-        if name not in self.timers and name not in {"max_call", "idle", "goodbye"}:
+    def a_timer_that_was_stopped_too_late_fires(self, name: Timer) -> None:
+        if name not in self.timers and name not in {Timer.MAX_CALL, Timer.IDLE, Timer.GOODBYE}:
             self.tell(TimerFired(name, 1.0))
 
-    @rule(event=st.sampled_from([Beat(1.0), StreamFault("not_json"), Transcribed("caller", "hello", 0)]))
+    @rule(event=st.sampled_from([Beat(1.0), StreamFault("not_json"), Transcribed(Role.CALLER, "hello", 0)]))
     def something_happens_that_decides_nothing(self, event: CallMessage) -> None:
         state = self.machine.state
         self.tell(event)

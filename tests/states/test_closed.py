@@ -4,14 +4,14 @@ import pytest
 from call_machine import STARTED, fired, lost, ready, streaming
 
 from callbot.effects import Report
-from callbot.messages import CallerGone, CallMessage, Child, ChildExited, DrainRequested, TurnSpeaking
+from callbot.messages import CallerGone, CallMessage, Child, ChildExited, DrainRequested, Timer, TurnSpeaking
 from callbot.states import CallMachine, State
 
 
 def closed() -> CallMachine:
     machine = streaming()
     machine.handle(CallerGone("stop", 2.0))
-    effects = machine.handle(fired("drain"))
+    effects = machine.handle(fired(Timer.DRAIN))
     assert effects.count(Report("completed", "caller_hung_up")) == 1
     return machine
 
@@ -23,8 +23,8 @@ def closed() -> CallMachine:
         CallerGone("closed", 3.0),
         DrainRequested(3.0),
         ChildExited(Child.TWILIO_IO, 0, "ValueError: x", 3.0),
-        fired("drain"),
-        fired("max_call"),
+        fired(Timer.DRAIN),
+        fired(Timer.MAX_CALL),
         lost(1),
         ready(1),
         TurnSpeaking(1, 3.0),

@@ -35,6 +35,7 @@ from callbot.messages import (
     PlayComfort,
     PlayoutEmpty,
     SessionReady,
+    Timer,
     ToolCalled,
     ToolsCancelled,
     TurnSpeaking,
@@ -45,9 +46,9 @@ from callbot.states import CallMachine, Limits, Session, State
 def test_a_call_begins_with_its_limits_and_the_first_session() -> None:
     machine = CallMachine(QUIET)
     assert machine.handle(STARTED) == (
-        StartTimer("max_call", 3300.0),
-        StartTimer("unreachable", 12.0),
-        StartTimer("comfort", 3.0),
+        StartTimer(Timer.MAX_CALL, 3300.0),
+        StartTimer(Timer.UNREACHABLE, 12.0),
+        StartTimer(Timer.COMFORT, 3.0),
         OpenSession(session_no=1, plan=Plan.NEW, model_index=0, first_turn=1),
     )
     assert machine.record.children == {Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT}
@@ -58,11 +59,11 @@ def test_a_ready_session_is_asked_to_greet_and_is_waited_for() -> None:
     machine = connecting(GREETS)
     assert machine.handle(SessionReady(1, Plan.NEW, 300, 0.3)) == (
         Moved("connecting", "streaming", "session_ready"),
-        StopTimer("unreachable"),
-        StartTimer("idle", 120.0),
-        StartTimer("rotate", 540.0),
+        StopTimer(Timer.UNREACHABLE),
+        StartTimer(Timer.IDLE, 120.0),
+        StartTimer(Timer.ROTATE, 540.0),
         say("Say hello."),
-        StartTimer("first_audio", 7.0),  # and "comfort" runs on: the caller has been waiting since the call was answered
+        StartTimer(Timer.FIRST_AUDIO, 7.0),  # the comfort timer runs on: the caller has waited all along
     )
 
 
@@ -70,17 +71,17 @@ def test_without_a_greeting_nothing_is_asked_of_a_ready_session() -> None:
     machine = connecting(QUIET)
     assert machine.handle(SessionReady(1, Plan.NEW, 300, 0.3)) == (
         Moved("connecting", "streaming", "session_ready"),
-        StopTimer("unreachable"),
-        StartTimer("idle", 120.0),
-        StartTimer("rotate", 540.0),
-        StopTimer("comfort"),
+        StopTimer(Timer.UNREACHABLE),
+        StartTimer(Timer.IDLE, 120.0),
+        StartTimer(Timer.ROTATE, 540.0),
+        StopTimer(Timer.COMFORT),
     )
 
 
 def test_a_session_without_an_age_limit_is_never_rotated() -> None:
     machine = connecting(Limits(max_session_s=0.0))
     effects = machine.handle(SessionReady(1, Plan.NEW, 300, 0.3))
-    assert [effect for effect in effects if isinstance(effect, StartTimer)] == [StartTimer("idle", 120.0)]
+    assert [effect for effect in effects if isinstance(effect, StartTimer)] == [StartTimer(Timer.IDLE, 120.0)]
 
 
 def test_a_ready_of_another_session_changes_nothing() -> None:
@@ -114,7 +115,7 @@ def test_a_model_that_refuses_is_given_up_and_apologised_for() -> None:
 
 def test_the_greeting_time_out_apologises() -> None:
     machine = connecting()
-    effects = machine.handle(fired("unreachable"))
+    effects = machine.handle(fired(Timer.UNREACHABLE))
     assert moves(effects) == [("connecting", "draining", "greeting_time_out")]
     assert machine.record.ending.value == "apologise"
 
@@ -152,9 +153,9 @@ def test_the_end_of_a_session_that_was_lost_before_is_no_crash() -> None:
 def test_a_waiting_caller_hears_a_sound_every_three_seconds() -> None:
     machine = connecting()
     for _ in range(3):
-        assert machine.handle(fired("comfort")) == (
-            Tell(Child.TWILIO_IO, PlayComfort()),
-            StartTimer("comfort", 3.0),
+        assert machine.handle(fired(Timer.COMFORT)) == (
+            Tell(PlayComfort()),
+            StartTimer(Timer.COMFORT, 3.0),
         )
 
 
@@ -168,7 +169,7 @@ def test_a_handle_of_the_session_is_kept_and_of_another_is_not() -> None:
 
 def test_the_caller_is_followed_while_there_is_no_session() -> None:
     machine = connecting()
-    assert machine.handle(CallerSpoke(1.0)) == (StartTimer("idle", 120.0),)
+    assert machine.handle(CallerSpoke(1.0)) == (StartTimer(Timer.IDLE, 120.0),)
     assert machine.record.caller_speaking
     assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
     assert not machine.record.caller_speaking
@@ -180,28 +181,28 @@ def test_words_spoken_before_there_is_a_session_are_waited_for_by_the_first_one(
     assert (machine.record.answer_due, machine.record.spoke_in_gap) == (True, True)
     assert machine.handle(SessionReady(1, Plan.NEW, 300, 3.0)) == (
         Moved("connecting", "streaming", "session_ready"),
-        StopTimer("unreachable"),
-        StartTimer("idle", 120.0),
-        StartTimer("rotate", 540.0),
-        StartTimer("first_audio", 7.0),
+        StopTimer(Timer.UNREACHABLE),
+        StartTimer(Timer.IDLE, 120.0),
+        StartTimer(Timer.ROTATE, 540.0),
+        StartTimer(Timer.FIRST_AUDIO, 7.0),
     )
-    assert machine.handle(fired("first_audio"))[0] == say(QUIET.nudge)
+    assert machine.handle(fired(Timer.FIRST_AUDIO))[0] == say(QUIET.nudge)
 
 
 def test_a_cough_before_there_is_a_session_calls_for_no_answer() -> None:
     machine = connecting()
     feed(machine, CallerSpoke(1.0), CallerPaused(1.2, 239, 1.7))
     assert (machine.record.answer_due, machine.record.spoke_in_gap) == (False, False)
-    assert "first_audio" not in timers(machine.handle(SessionReady(1, Plan.NEW, 300, 3.0)))
+    assert Timer.FIRST_AUDIO not in timers(machine.handle(SessionReady(1, Plan.NEW, 300, 3.0)))
 
 
 def test_keys_pressed_early_are_kept_until_a_session_can_be_told() -> None:
     machine = connecting()
-    assert machine.handle(KeyPressed("4", 1.0)) == (StartTimer("keys", 1.0),)
-    assert machine.handle(KeyPressed("#", 1.2)) == (StartTimer("keys", 1.0),)
-    assert machine.handle(fired("keys")) == (StartTimer("keys", 1.0),)
+    assert machine.handle(KeyPressed("4", 1.0)) == (StartTimer(Timer.KEYS, 1.0),)
+    assert machine.handle(KeyPressed("#", 1.2)) == (StartTimer(Timer.KEYS, 1.0),)
+    assert machine.handle(fired(Timer.KEYS)) == (StartTimer(Timer.KEYS, 1.0),)
     machine.handle(SessionReady(1, Plan.NEW, 300, 3.0))
-    effects = machine.handle(fired("keys"))
+    effects = machine.handle(fired(Timer.KEYS))
     assert effects[0] == say("(The caller pressed these keys on the telephone: 4 #)")
 
 
@@ -220,9 +221,9 @@ def test_what_only_a_session_in_force_could_mean_is_only_remembered() -> None:
     assert machine.record.tools == frozenset()
     assert machine.handle(ToolsCancelled(1, ("f1",))) == ()
     assert machine.handle(ModelInterrupted(3, 1.0)) == (
-        Tell(Child.TRANSCODER, DropTurns(3)),
-        Tell(Child.TWILIO_IO, ClearPlayback(3)),
-        *stops("turn_gap", "turn_complete"),
+        Tell(DropTurns(3)),
+        Tell(ClearPlayback(3)),
+        *stops(Timer.TURN_GAP, Timer.TURN_COMPLETE),
     )
 
 
@@ -239,11 +240,13 @@ def test_a_turn_that_begins_to_play_is_unheard_and_makes_the_call_one_that_talke
 def test_no_comfort_sound_is_played_over_speech() -> None:
     machine = connecting()
     machine.handle(TurnSpeaking(1, 1.0))
-    assert told(machine.handle(fired("comfort"))) == []
+    assert told(machine.handle(fired(Timer.COMFORT))) == []
 
 
-@pytest.mark.parametrize("name", ["first_audio", "turn_gap", "turn_complete", "move", "rotate", "farewell", "drain"])
-def test_a_timer_of_another_state_is_late_and_changes_nothing(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["first_audio", Timer.TURN_GAP, Timer.TURN_COMPLETE, Timer.MOVE, Timer.ROTATE, Timer.FAREWELL, "drain"]
+)
+def test_a_timer_of_another_state_is_late_and_changes_nothing(name: Timer) -> None:
     machine = connecting()
     before = machine.record
     assert machine.handle(fired(name)) == ()

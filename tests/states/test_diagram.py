@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from callbot.states import State, common, diagram
+from callbot.messages import Timer
+from callbot.states import State, diagram
 
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"
 
@@ -21,6 +22,6 @@ def test_every_state_has_its_section(state: State) -> None:
     assert f"\n## {state.value.capitalize()}\n" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("timer", sorted(value for name, value in vars(common).items() if name.isupper()))
+@pytest.mark.parametrize("timer", list(Timer))
 def test_every_timer_is_explained(timer: str) -> None:
     assert f"`{timer}`" in PAGE.read_text()

@@ -44,6 +44,7 @@ from callbot.messages import (
     ModelInterrupted,
     PlayoutEmpty,
     StreamSilent,
+    Timer,
 )
 from callbot.states import CallMachine, Limits, State
 
@@ -60,7 +61,7 @@ def draining() -> CallMachine:
 
 
 def close_stream(code: int, reason: str) -> Tell:
-    return Tell(Child.TWILIO_IO, CloseStream(code, reason))
+    return Tell(CloseStream(code, reason))
 
 
 def test_a_hang_up_ends_everything_at_once_and_plays_nothing_out() -> None:
@@ -69,9 +70,9 @@ def test_a_hang_up_ends_everything_at_once_and_plays_nothing_out() -> None:
         Moved("streaming", "draining", "caller_hung_up"),
         *stops(*TIMERS_BEFORE_DRAINING),
         RecordEnding(Ending.HANG_UP),
-        StartTimer("drain", 13.0),
+        StartTimer(Timer.DRAIN, 13.0),
         CLOSE_SESSION,
-        StopTimer("farewell"),
+        StopTimer(Timer.FAREWELL),
         close_stream(1000, "caller_hung_up"),
         StopChildren(),
     )
@@ -84,28 +85,30 @@ def test_a_drain_lets_the_last_words_be_heard() -> None:
         Moved("streaming", "draining", "instance_stopping"),
         *stops(*TIMERS_BEFORE_DRAINING),
         RecordEnding(Ending.CONTINUE),
-        StartTimer("drain", 13.0),
+        StartTimer(Timer.DRAIN, 13.0),
         CLOSE_SESSION,
-        StartTimer("farewell", 10.0),
+        StartTimer(Timer.FAREWELL, 10.0),
     )
     assert machine.handle(PlayoutEmpty(4.0)) == (
-        StopTimer("farewell"),
+        StopTimer(Timer.FAREWELL),
         close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
 
 
-@pytest.mark.parametrize("event", [fired("farewell"), CallerGone("closed", 4.0), StreamSilent(10.0, 4.0)])
+@pytest.mark.parametrize("event", [fired(Timer.FAREWELL), CallerGone("closed", 4.0), StreamSilent(10.0, 4.0)])
 def test_last_words_end_with_their_time_or_with_the_caller(event: CallMessage) -> None:
     machine = draining()
     assert machine.handle(event) == (
-        StopTimer("farewell"),
+        StopTimer(Timer.FAREWELL),
         close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
 
 
-@pytest.mark.parametrize("event", [PlayoutEmpty(5.0), fired("farewell"), CallerGone("closed", 5.0), StreamSilent(10.0, 5.0)])
+@pytest.mark.parametrize(
+    "event", [PlayoutEmpty(5.0), fired(Timer.FAREWELL), CallerGone("closed", 5.0), StreamSilent(10.0, 5.0)]
+)
 def test_the_stream_is_closed_once(event: CallMessage) -> None:
     machine = draining()
     machine.handle(PlayoutEmpty(4.0))
@@ -115,7 +118,7 @@ def test_the_stream_is_closed_once(event: CallMessage) -> None:
 def test_a_stream_whose_other_end_is_gone_needs_no_last_words() -> None:
     machine = draining()
     assert machine.handle(ended(Child.TWILIO_IO)) == (
-        StopTimer("farewell"),
+        StopTimer(Timer.FAREWELL),
         close_stream(1001, "instance_stopping"),
         StopChildren(),
     )
@@ -128,8 +131,8 @@ def test_the_call_is_closed_when_the_last_child_has_ended() -> None:
         assert machine.handle(ended(child)) == ()
     assert machine.handle(ended(Child.GEMINI_SESSION, 1)) == (
         Moved("draining", "closed", "all_ended"),
-        StopTimer("drain"),
-        StopTimer("farewell"),
+        StopTimer(Timer.DRAIN),
+        StopTimer(Timer.FAREWELL),
         Report("moved", "instance_stopping"),
     )
     assert machine.state is State.CLOSED
@@ -153,11 +156,11 @@ def test_an_earlier_sessions_end_is_not_waited_for() -> None:
 
 def test_children_that_do_not_end_are_cancelled_by_the_drain_timer() -> None:
     machine = draining()
-    assert machine.handle(fired("drain")) == (
+    assert machine.handle(fired(Timer.DRAIN)) == (
         CancelChildren(),
         Moved("draining", "closed", "drain_time_out"),
-        StopTimer("drain"),
-        StopTimer("farewell"),
+        StopTimer(Timer.DRAIN),
+        StopTimer(Timer.FAREWELL),
         Report("moved", "instance_stopping"),
     )
 
@@ -165,9 +168,9 @@ def test_children_that_do_not_end_are_cancelled_by_the_drain_timer() -> None:
 def test_barge_in_over_the_last_words_still_clears() -> None:
     machine = draining()
     assert machine.handle(ModelInterrupted(1, 3.0)) == (
-        Tell(Child.TRANSCODER, DropTurns(1)),
-        Tell(Child.TWILIO_IO, ClearPlayback(1)),
-        *stops("turn_gap", "turn_complete"),
+        Tell(DropTurns(1)),
+        Tell(ClearPlayback(1)),
+        *stops(Timer.TURN_GAP, Timer.TURN_COMPLETE),
     )
 
 
@@ -220,9 +223,9 @@ def test_a_loss_of_the_session_is_no_matter_any_more() -> None:
         (CallerGone("stop", 2.0), "caller_hung_up", "completed", Ending.HANG_UP, 1000),
         (CallerGone("closed", 2.0), "stream_closed", "completed", Ending.HANG_UP, 1000),
         (DrainRequested(2.0), "instance_stopping", "moved", Ending.CONTINUE, 1001),
-        (fired("max_call"), "call_limit", "completed", Ending.HANG_UP, 1000),
-        (fired("idle"), "nobody_spoke", "completed", Ending.HANG_UP, 1000),
-        (fired("goodbye"), "bot_said_goodbye", "completed", Ending.HANG_UP, 1000),
+        (fired(Timer.MAX_CALL), "call_limit", "completed", Ending.HANG_UP, 1000),
+        (fired(Timer.IDLE), "nobody_spoke", "completed", Ending.HANG_UP, 1000),
+        (fired(Timer.GOODBYE), "bot_said_goodbye", "completed", Ending.HANG_UP, 1000),
         (StreamSilent(10.0, 2.0), "stream_silent", "failed", Ending.CONTINUE, 1001),
         (ended(Child.TWILIO_IO), "stream_closed", "completed", Ending.HANG_UP, 1000),
         (ended(Child.TWILIO_IO, error="ValueError: x"), "twilio_io_crashed", "failed", Ending.CONTINUE, 1001),
@@ -238,7 +241,7 @@ def test_every_way_to_end_is_recorded_before_the_stream_closes_and_reported_once
     effects = machine.handle(event)
     assert effects.index(RecordEnding(ending)) < effects.index(close_stream(code, reason))
     assert moves(effects) == [(make.__name__, "draining", reason)]
-    effects = machine.handle(fired("drain"))
+    effects = machine.handle(fired(Timer.DRAIN))
     assert effects[-1] == Report(outcome, reason)
 
 

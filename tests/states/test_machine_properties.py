@@ -5,16 +5,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
 from callbot.effects import OpenSession, RecordEnding, Report
-from callbot.messages import CallerGone, Child, ChildExited, Decision, HandleRenewed, Plan, SessionLost
+from callbot.messages import CallerGone, Child, ChildExited, Decision, HandleRenewed, Plan, SessionLost, Timer
 from callbot.states import State
 
 # The timers of which one has to run so that no state lasts for ever.
 ENDS_WITH = {
-    State.CONNECTING: {"unreachable"},
-    State.STREAMING: {"max_call"},
-    State.RECONNECTING: {"unreachable"},
-    State.DRAINING: {"drain"},
-    State.CLOSED: set[str](),
+    State.CONNECTING: {Timer.UNREACHABLE},
+    State.STREAMING: {Timer.MAX_CALL},
+    State.RECONNECTING: {Timer.UNREACHABLE},
+    State.DRAINING: {Timer.DRAIN},
+    State.CLOSED: set[Timer](),
 }
 
 
@@ -54,7 +54,7 @@ class OrderlyCall(CallWorld):
             return
         self.tell(CallerGone("closed", 1.0))
         assert self.machine.state in {State.DRAINING, State.CLOSED}
-        assert self.machine.state is State.CLOSED or self.timers == {"drain"}
+        assert self.machine.state is State.CLOSED or self.timers == {Timer.DRAIN}
         for session_no in sorted(self.sessions):
             if self.sessions.pop(session_no) != "ended":
                 self.tell(SessionLost(session_no, Decision.RESUME, "closed_by_us", 1000, "", 1.0))

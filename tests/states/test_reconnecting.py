@@ -31,7 +31,9 @@ from callbot.messages import (
     PlayComfort,
     PlayoutEmpty,
     PlayoutResumed,
+    Role,
     SayText,
+    Timer,
     ToolCalled,
     ToolFinished,
     Transcribed,
@@ -54,10 +56,10 @@ def test_a_ready_session_carries_the_call_on() -> None:
     machine = reconnecting()
     assert machine.handle(ready(2)) == (
         Moved("reconnecting", "streaming", "session_ready"),
-        StopTimer("unreachable"),
-        StartTimer("idle", 120.0),
-        StartTimer("rotate", 540.0),
-        StopTimer("comfort"),
+        StopTimer(Timer.UNREACHABLE),
+        StartTimer(Timer.IDLE, 120.0),
+        StartTimer(Timer.ROTATE, 540.0),
+        StopTimer(Timer.COMFORT),
     )
     assert machine.record.session is Session.OPEN
 
@@ -116,7 +118,7 @@ def test_a_session_that_crashes_once_too_often_while_it_opens_is_given_up_whatev
 def test_a_move_after_which_a_fresh_session_is_wanted_forgets_the_handle() -> None:
     machine = streaming()
     machine.record = machine.record.but(talked=True, silent_moves=1, nudged=True, answer_due=True)
-    machine.handle(fired("first_audio"))
+    machine.handle(fired(Timer.FIRST_AUDIO))
     (opening,) = openings(machine.handle(lost(1, cause="closed_by_us")))
     assert (opening.plan, opening.handle) == (Plan.HISTORY, None)
     assert machine.record.handle is None
@@ -159,24 +161,24 @@ def test_a_streaming_call_whose_model_refuses_for_good_is_given_up_in_one_step()
 
 def test_no_model_within_the_time_apologises() -> None:
     machine = reconnecting()
-    effects = machine.handle(fired("unreachable"))
+    effects = machine.handle(fired(Timer.UNREACHABLE))
     assert moves(effects) == [("reconnecting", "draining", "model_unreachable")]
     assert machine.record.ending.value == "apologise"
     assert CLOSE_SESSION in effects
 
 
 def test_a_caller_who_hears_nothing_gets_a_sound_and_one_who_hears_words_does_not() -> None:
-    again = StartTimer("comfort", 3.0)
+    again = StartTimer(Timer.COMFORT, 3.0)
     machine = talking()
     machine.handle(lost(1))
-    assert machine.handle(fired("comfort")) == (again,)
+    assert machine.handle(fired(Timer.COMFORT)) == (again,)
     machine.handle(PlayoutEmpty(12.0))
-    assert machine.handle(fired("comfort")) == (Tell(Child.TWILIO_IO, PlayComfort()), again)
+    assert machine.handle(fired(Timer.COMFORT)) == (Tell(PlayComfort()), again)
     machine.handle(PlayoutResumed(1, 13.0))
-    assert machine.handle(fired("comfort")) == (again,)
+    assert machine.handle(fired(Timer.COMFORT)) == (again,)
     machine.handle(PlayoutEmpty(13.5))
     machine.handle(TurnSpeaking(1, 14.0))
-    assert machine.handle(fired("comfort")) == (again,)
+    assert machine.handle(fired(Timer.COMFORT)) == (again,)
 
 
 def test_tools_of_the_lost_session_are_forgotten_and_their_answers_dropped() -> None:
@@ -208,7 +210,7 @@ def test_a_silent_socket_and_a_go_away_are_no_news_here() -> None:
 
 def test_words_make_the_call_one_that_has_a_history() -> None:
     machine = reconnecting()
-    machine.handle(Transcribed("caller", "hello", 0))
+    machine.handle(Transcribed(Role.CALLER, "hello", 0))
     machine.record = machine.record.but(handle=None)
     (opening,) = openings(machine.handle(lost(2)))
     assert opening.plan is Plan.HISTORY
@@ -216,7 +218,7 @@ def test_words_make_the_call_one_that_has_a_history() -> None:
 
 def test_the_caller_is_followed_so_that_the_next_session_is_not_talked_over() -> None:
     machine = reconnecting()
-    assert machine.handle(CallerSpoke(5.0)) == (StartTimer("idle", 120.0),)
+    assert machine.handle(CallerSpoke(5.0)) == (StartTimer(Timer.IDLE, 120.0),)
     assert machine.record.caller_speaking
     machine.handle(CallerPaused(6.0, 900, 6.5))
     assert not machine.record.caller_speaking
@@ -271,8 +273,8 @@ def test_what_was_said_in_an_earlier_gap_does_not_put_off_asking_for_an_answer_c
 
 def test_keys_are_kept_and_told_to_the_next_session() -> None:
     machine = reconnecting()
-    feed(machine, KeyPressed("9", 5.0), fired("keys"), ready(2))
-    assert told(machine.handle(fired("keys"))) == [SayText("(The caller pressed these keys on the telephone: 9)")]
+    feed(machine, KeyPressed("9", 5.0), fired(Timer.KEYS), ready(2))
+    assert told(machine.handle(fired(Timer.KEYS))) == [SayText("(The caller pressed these keys on the telephone: 9)")]
 
 
 def test_nothing_of_a_watchdog_of_streaming_is_left_running() -> None:

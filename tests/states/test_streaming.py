@@ -28,7 +28,6 @@ from callbot.messages import (
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     CloseSession,
     Decision,
     GoAway,
@@ -40,6 +39,7 @@ from callbot.messages import (
     PlayComfort,
     PlayoutEmpty,
     SayText,
+    Timer,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
@@ -84,14 +84,14 @@ def test_a_resumed_session_is_not_asked_to_greet_again() -> None:
 def test_the_callers_pause_begins_the_wait_for_an_answer() -> None:
     machine = streaming()
     assert machine.handle(CallerSpoke(1.0)) == (
-        StopTimer("first_audio"),
-        StartTimer("idle", 120.0),
+        StopTimer(Timer.FIRST_AUDIO),
+        StartTimer(Timer.IDLE, 120.0),
     )
     assert machine.handle(CallerPaused(2.0, 900, 2.5)) == WAITS
     assert machine.handle(CallerSpoke(3.0)) == (
-        StopTimer("first_audio"),
-        StopTimer("comfort"),
-        StartTimer("idle", 120.0),
+        StopTimer(Timer.FIRST_AUDIO),
+        StopTimer(Timer.COMFORT),
+        StartTimer(Timer.IDLE, 120.0),
     )
     assert machine.handle(CallerPaused(4.0, 900, 4.5)) == WAITS
     assert machine.record.answer_due
@@ -134,23 +134,23 @@ def test_a_turn_in_which_nothing_is_heard_yet_is_no_answer() -> None:
 
 def test_the_first_audible_sound_of_the_answer_ends_the_wait() -> None:
     machine = asked()
-    assert machine.handle(TurnStarted(1, 3.0)) == (StopTimer("turn_complete"),)
-    assert machine.handle(TurnAudible(1, 3.0)) == (StopTimer("first_audio"), StopTimer("comfort"))
+    assert machine.handle(TurnStarted(1, 3.0)) == (StopTimer(Timer.TURN_COMPLETE),)
+    assert machine.handle(TurnAudible(1, 3.0)) == (StopTimer(Timer.FIRST_AUDIO), StopTimer(Timer.COMFORT))
     assert (machine.record.answer_due, machine.record.greeted, machine.record.talked) == (False, True, True)
-    assert machine.handle(TurnSpeaking(1, 3.1)) == (StartTimer("idle", 120.0),)
+    assert machine.handle(TurnSpeaking(1, 3.1)) == (StartTimer(Timer.IDLE, 120.0),)
     assert machine.record.unheard
 
 
 def test_a_turn_is_followed_to_its_end() -> None:
     machine = talking()
     assert machine.handle(TurnGenerated(1, audible=True, at_s=2.0)) == (
-        StopTimer("turn_gap"),
-        StartTimer("turn_complete", 30.0),
+        StopTimer(Timer.TURN_GAP),
+        StartTimer(Timer.TURN_COMPLETE, 30.0),
     )
     assert not machine.record.generating
     assert machine.handle(PlayoutEmpty(3.0)) == ()
     assert machine.record.settled
-    done = (StopTimer("turn_gap"), StopTimer("turn_complete"))
+    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
     assert machine.handle(TurnCompleted(1, True, "", 3.0)) == done
 
 
@@ -158,8 +158,8 @@ def test_a_turn_that_is_never_said_to_be_over_moves_the_session_at_a_settled_mom
     """The call once went on in a session that took no further turn: every answer after that was missing."""
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0))
-    assert machine.handle(fired("turn_complete")) == (
-        StartTimer("move", 30.0),
+    assert machine.handle(fired(Timer.TURN_COMPLETE)) == (
+        StartTimer(Timer.MOVE, 30.0),
         CLOSE_SESSION,
         Moved("streaming", "reconnecting", "no_turn_complete"),
         *MOVE_TIMERS,
@@ -170,13 +170,13 @@ def test_a_turn_that_is_never_said_to_be_over_moves_the_session_at_a_settled_mom
 def test_a_session_that_never_ended_its_turn_is_not_moved_while_somebody_speaks() -> None:
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), CallerSpoke(3.0))
-    assert machine.handle(fired("turn_complete")) == (StartTimer("move", 30.0),)
+    assert machine.handle(fired(Timer.TURN_COMPLETE)) == (StartTimer(Timer.MOVE, 30.0),)
     assert (machine.state, machine.record.moving) == (State.STREAMING, "no_turn_complete")
     machine.handle(PlayoutEmpty(4.0))
     assert machine.state is State.STREAMING, "the caller speaks"
     machine.handle(CallerPaused(5.0, 900, 5.5))
     assert machine.state is State.STREAMING, "an answer is due"
-    assert moves(machine.handle(fired("move"))) == [("streaming", "reconnecting", "no_turn_complete")]
+    assert moves(machine.handle(fired(Timer.MOVE))) == [("streaming", "reconnecting", "no_turn_complete")]
 
 
 @pytest.mark.parametrize(
@@ -188,14 +188,14 @@ def test_the_timer_of_a_turn_that_has_ended_since_moves_nothing(over: CallMessag
     """A timer that is stopped in the moment in which it fires is still told."""
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0), over)
-    assert machine.handle(fired("turn_complete")) == ()
+    assert machine.handle(fired(Timer.TURN_COMPLETE)) == ()
     assert (machine.state, machine.record.moving) == (State.STREAMING, "")
 
 
 def test_a_move_that_is_wanted_already_is_not_put_off_by_a_turn_that_never_ended() -> None:
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), GoAway(1, 5.0, 5.0))
-    assert machine.handle(fired("turn_complete")) == ()
+    assert machine.handle(fired(Timer.TURN_COMPLETE)) == ()
     assert (machine.state, machine.record.moving) == (State.STREAMING, "go_away")
 
 
@@ -207,7 +207,7 @@ def test_a_turn_that_is_complete_without_having_been_generated_is_over_too() -> 
 
 def test_a_completed_turn_without_sound_is_nothing_when_nobody_waits() -> None:
     machine = streaming()
-    done = (StopTimer("turn_gap"), StopTimer("turn_complete"))
+    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
     assert machine.handle(TurnCompleted(0, False, "", 3.0)) == done
 
 
@@ -215,18 +215,18 @@ def test_a_completed_turn_without_sound_is_nothing_when_nobody_waits() -> None:
 def test_a_completed_turn_without_sound_is_nothing_while_the_caller_or_a_tool_is_busy(busy: CallMessage) -> None:
     machine = asked()
     machine.handle(busy)
-    done = (StopTimer("turn_gap"), StopTimer("turn_complete"))
+    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
     assert machine.handle(TurnCompleted(0, False, "", 3.0)) == done
 
 
 def test_comfort_sounds_while_an_answer_is_due_and_not_over_speech() -> None:
     machine = asked()
-    again = StartTimer("comfort", 3.0)
-    assert machine.handle(fired("comfort")) == (Tell(Child.TWILIO_IO, PlayComfort()), again)
+    again = StartTimer(Timer.COMFORT, 3.0)
+    assert machine.handle(fired(Timer.COMFORT)) == (Tell(PlayComfort()), again)
     machine.handle(TurnSpeaking(1, 6.0))
-    assert machine.handle(fired("comfort")) == (again,)
+    assert machine.handle(fired(Timer.COMFORT)) == (again,)
     machine.handle(TurnAudible(1, 6.0))
-    assert machine.handle(fired("comfort")) == ()
+    assert machine.handle(fired(Timer.COMFORT)) == ()
 
 
 # Keys.
@@ -235,8 +235,8 @@ def test_comfort_sounds_while_an_answer_is_due_and_not_over_speech() -> None:
 def test_keys_pressed_within_a_second_reach_the_model_as_one_entry() -> None:
     machine = streaming()
     for digit in "42#":
-        assert machine.handle(KeyPressed(digit, 1.0)) == (StartTimer("keys", 1.0),)
-    assert machine.handle(fired("keys")) == (
+        assert machine.handle(KeyPressed(digit, 1.0)) == (StartTimer(Timer.KEYS, 1.0),)
+    assert machine.handle(fired(Timer.KEYS)) == (
         say("(The caller pressed these keys on the telephone: 4 2 #)"),
         *WAITS,
     )
@@ -280,9 +280,9 @@ def test_a_handle_of_mid_answer_is_not_resumed_from_but_is_a_sign_of_life(busy: 
 
 @pytest.mark.parametrize(
     ("timer", "reason"),
-    [("max_call", "call_limit"), ("idle", "nobody_spoke"), ("goodbye", "bot_said_goodbye")],
+    [(Timer.MAX_CALL, "call_limit"), (Timer.IDLE, "nobody_spoke"), (Timer.GOODBYE, "bot_said_goodbye")],
 )
-def test_time_limits_end_the_call_in_order(timer: str, reason: str) -> None:
+def test_time_limits_end_the_call_in_order(timer: Timer, reason: str) -> None:
     machine = streaming()
     effects = machine.handle(fired(timer))
     assert moves(effects)[0] == ("streaming", "draining", reason)
@@ -291,12 +291,12 @@ def test_time_limits_end_the_call_in_order(timer: str, reason: str) -> None:
 
 def test_every_word_of_either_side_puts_off_the_idle_limit() -> None:
     machine = streaming()
-    assert StartTimer("idle", 120.0) in machine.handle(CallerSpoke(1.0))
-    assert StartTimer("idle", 120.0) in machine.handle(TurnSpeaking(1, 1.0))
+    assert StartTimer(Timer.IDLE, 120.0) in machine.handle(CallerSpoke(1.0))
+    assert StartTimer(Timer.IDLE, 120.0) in machine.handle(TurnSpeaking(1, 1.0))
 
 
 def test_a_session_told_to_close_gets_no_text() -> None:
     machine = asked()
     effects = machine.handle(ModelSilent(1, 60.0, 60.0))
     assert [type(message) for message in told(effects)] == [CloseSession]
-    assert not any(isinstance(message, SayText) for message in told(machine.handle(fired("first_audio"))))
+    assert not any(isinstance(message, SayText) for message in told(machine.handle(fired(Timer.FIRST_AUDIO))))

@@ -7,11 +7,11 @@ from callbot.effects import StopTimer, Tell
 from callbot.messages import (
     CallerPaused,
     CallerSpoke,
-    Child,
     ClearPlayback,
     DropTurns,
     ModelInterrupted,
     PlayoutEmpty,
+    Timer,
     ToolFinished,
     TurnAudible,
     TurnCompleted,
@@ -26,10 +26,10 @@ def test_barge_in_drops_the_converters_state_first_then_all_that_is_unheard() ->
     machine = talking()
     machine.handle(CallerSpoke(2.0))
     assert machine.handle(ModelInterrupted(1, 2.1)) == (
-        Tell(Child.TRANSCODER, DropTurns(1)),
-        Tell(Child.TWILIO_IO, ClearPlayback(1)),
-        StopTimer("turn_gap"),
-        StopTimer("turn_complete"),
+        Tell(DropTurns(1)),
+        Tell(ClearPlayback(1)),
+        StopTimer(Timer.TURN_GAP),
+        StopTimer(Timer.TURN_COMPLETE),
     )
     assert not machine.record.generating
     assert machine.state is State.STREAMING
@@ -44,14 +44,14 @@ def test_barge_in_after_generation_is_complete_drops_as_well() -> None:
 def test_an_interruption_that_nobody_here_has_heard_expects_the_model_to_say_something() -> None:
     machine = talking()
     assert machine.handle(ModelInterrupted(1, 2.1)) == (
-        Tell(Child.TRANSCODER, DropTurns(1)),
-        Tell(Child.TWILIO_IO, ClearPlayback(1)),
-        StopTimer("turn_gap"),
-        StopTimer("turn_complete"),
+        Tell(DropTurns(1)),
+        Tell(ClearPlayback(1)),
+        StopTimer(Timer.TURN_GAP),
+        StopTimer(Timer.TURN_COMPLETE),
         *WAITS,
     )
     machine.handle(PlayoutEmpty(2.2))
-    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
+    assert machine.handle(fired(Timer.FIRST_AUDIO)) == (say(QUIET.nudge), WAITS_ON)
 
 
 def test_an_interruption_takes_back_a_goodbye() -> None:
@@ -59,9 +59,9 @@ def test_an_interruption_takes_back_a_goodbye() -> None:
     machine = talking()
     feed(machine, TOOL, ToolFinished(1, "f1", "end_call", {}, ends_call=True, at_s=2.0), CallerSpoke(2.0))
     assert machine.handle(ModelInterrupted(1, 2.1)) == (
-        Tell(Child.TRANSCODER, DropTurns(1)),
-        Tell(Child.TWILIO_IO, ClearPlayback(1)),
-        *stops("turn_gap", "turn_complete", "goodbye"),
+        Tell(DropTurns(1)),
+        Tell(ClearPlayback(1)),
+        *stops(Timer.TURN_GAP, Timer.TURN_COMPLETE, Timer.GOODBYE),
     )
     machine.handle(PlayoutEmpty(2.2))
     assert (machine.state, machine.record.hang_up_due) == (State.STREAMING, False)
@@ -75,7 +75,7 @@ def test_an_answer_that_was_dropped_is_due_again_when_the_caller_pauses(speech_m
     assert told(machine.handle(ModelInterrupted(1, 2.45))) == [DropTurns(1), ClearPlayback(1)]
     assert machine.handle(CallerPaused(2.0, speech_ms, 2.5)) == WAITS
     feed(machine, PlayoutEmpty(2.5), TurnCompleted(1, True, "interrupted", 2.5))
-    assert machine.handle(fired("first_audio")) == (say(QUIET.nudge), WAITS_ON)
+    assert machine.handle(fired(Timer.FIRST_AUDIO)) == (say(QUIET.nudge), WAITS_ON)
 
 
 def test_a_cough_that_stops_the_model_does_not_leave_the_call_to_its_silence() -> None:

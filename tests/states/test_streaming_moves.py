@@ -34,6 +34,7 @@ from callbot.messages import (
     ModelSilent,
     Plan,
     PlayoutEmpty,
+    Timer,
     TurnGenerated,
     TurnSpeaking,
     TurnStarted,
@@ -101,7 +102,7 @@ def test_go_away_in_a_conversation_waits_for_a_settled_moment_but_not_past_its_d
     time_left_s: float | None, deadline_s: float
 ) -> None:
     machine = talking()
-    assert machine.handle(GoAway(1, time_left_s, 5.0)) == (StartTimer("move", deadline_s),)
+    assert machine.handle(GoAway(1, time_left_s, 5.0)) == (StartTimer(Timer.MOVE, deadline_s),)
     assert machine.state is State.STREAMING
     machine.handle(TurnGenerated(1, audible=True, at_s=6.0))
     assert machine.state is State.STREAMING
@@ -125,7 +126,7 @@ def test_go_away_without_time_left_moves_at_once_in_mid_word(time_left_s: float)
 def test_go_away_in_a_settled_moment_moves_at_once() -> None:
     machine = streaming()
     assert machine.handle(GoAway(1, 50.0, 5.0)) == (
-        StartTimer("move", 48.0),
+        StartTimer(Timer.MOVE, 48.0),
         CLOSE_SESSION,
         Moved("streaming", "reconnecting", "go_away"),
         *MOVE_TIMERS,
@@ -135,7 +136,7 @@ def test_go_away_in_a_settled_moment_moves_at_once() -> None:
 def test_go_away_at_its_deadline_moves_whatever_is_said() -> None:
     machine = talking()
     machine.handle(GoAway(1, 50.0, 5.0))
-    assert moves(machine.handle(fired("move"))) == [("streaming", "reconnecting", "go_away")]
+    assert moves(machine.handle(fired(Timer.MOVE))) == [("streaming", "reconnecting", "go_away")]
 
 
 def test_go_away_of_another_session_is_nothing() -> None:
@@ -158,7 +159,7 @@ def test_go_away_of_another_session_is_nothing() -> None:
 def test_no_moment_is_settled_in_which_somebody_would_notice(busy: tuple[CallMessage, ...]) -> None:
     machine = streaming()
     feed(machine, *busy)
-    assert machine.handle(GoAway(1, 50.0, 5.0)) == (StartTimer("move", 48.0),)
+    assert machine.handle(GoAway(1, 50.0, 5.0)) == (StartTimer(Timer.MOVE, 48.0),)
     assert machine.state is State.STREAMING
 
 
@@ -172,7 +173,7 @@ def test_the_moved_session_is_resumed_only_when_the_old_one_is_gone() -> None:
 
 def test_a_planned_rotation_waits_for_a_settled_moment() -> None:
     machine = talking()
-    assert machine.handle(fired("rotate")) == (StartTimer("move", 30.0),)
+    assert machine.handle(fired(Timer.ROTATE)) == (StartTimer(Timer.MOVE, 30.0),)
     machine.handle(TurnGenerated(1, audible=True, at_s=6.0))
     effects = machine.handle(PlayoutEmpty(7.0))
     assert moves(effects) == [("streaming", "reconnecting", "rotation")]
@@ -182,20 +183,20 @@ def test_a_planned_rotation_does_not_put_off_the_deadline_of_a_go_away() -> None
     """A rotation that came due after a goAway once started the `move` timer anew, past the service's deadline."""
     machine = talking()
     machine.handle(GoAway(1, 5.0, 5.0))
-    assert machine.handle(fired("rotate")) == ()
+    assert machine.handle(fired(Timer.ROTATE)) == ()
     assert machine.record.moving == "go_away"
 
 
 def test_a_go_away_takes_over_a_planned_rotation() -> None:
     machine = talking()
-    machine.handle(fired("rotate"))
-    assert machine.handle(GoAway(1, 5.0, 5.0)) == (StartTimer("move", 3.0),)
+    machine.handle(fired(Timer.ROTATE))
+    assert machine.handle(GoAway(1, 5.0, 5.0)) == (StartTimer(Timer.MOVE, 3.0),)
     assert machine.record.moving == "go_away"
 
 
 def test_a_move_timer_without_a_move_is_late() -> None:
     machine = streaming()
-    assert machine.handle(fired("move")) == ()
+    assert machine.handle(fired(Timer.MOVE)) == ()
 
 
 def test_an_answer_that_a_lost_session_owed_is_asked_of_the_next_one_soon() -> None:
@@ -203,7 +204,7 @@ def test_an_answer_that_a_lost_session_owed_is_asked_of_the_next_one_soon() -> N
     machine.handle(lost(1))
     effects = machine.handle(ready(2))
     assert timers(effects) == {"idle": 120.0, "rotate": 540.0, "first_audio": 1.5}
-    assert machine.handle(fired("first_audio"))[0] == say(QUIET.resume_nudge)
+    assert machine.handle(fired(Timer.FIRST_AUDIO))[0] == say(QUIET.resume_nudge)
 
 
 def test_a_sentence_that_a_lost_session_broke_off_is_owed() -> None:

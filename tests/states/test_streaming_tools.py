@@ -10,9 +10,10 @@ from callbot.messages import (
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     PlayoutEmpty,
     PlayoutResumed,
+    Role,
+    Timer,
     ToolCalled,
     ToolFinished,
     ToolsCancelled,
@@ -26,7 +27,7 @@ from callbot.messages import (
 from callbot.states import State
 
 ENDS_CALL = ToolFinished(1, "f1", "end_call", {"status": "ok"}, ends_call=True, at_s=6.0)
-GOODBYE_ANSWERED = Tell(Child.GEMINI_SESSION, AnswerTool("f1", "end_call", {"status": "ok"}))
+GOODBYE_ANSWERED = Tell(AnswerTool("f1", "end_call", {"status": "ok"}))
 
 
 def test_a_tool_is_run_and_its_answer_given_to_the_session_that_asked() -> None:
@@ -34,7 +35,7 @@ def test_a_tool_is_run_and_its_answer_given_to_the_session_that_asked() -> None:
     assert machine.handle(TOOL) == (RunTool(TOOL),)
     assert machine.record.tools == {"f1"}
     finished = ToolFinished(1, "f1", "look_up", {"status": "ok"}, ends_call=False, at_s=6.0)
-    assert machine.handle(finished) == (Tell(Child.GEMINI_SESSION, AnswerTool("f1", "look_up", {"status": "ok"})),)
+    assert machine.handle(finished) == (Tell(AnswerTool("f1", "look_up", {"status": "ok"})),)
     assert machine.record.tools == frozenset()
 
 
@@ -57,7 +58,7 @@ def test_tools_of_another_session_are_not_run_nor_answered() -> None:
 def test_end_call_while_the_goodbye_plays_hangs_up_at_its_end() -> None:
     machine = talking()
     machine.handle(TOOL)
-    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer("goodbye", 10.0))
+    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer(Timer.GOODBYE, 10.0))
     machine.handle(TurnGenerated(1, audible=True, at_s=7.0))
     assert machine.state is State.STREAMING
     effects = machine.handle(PlayoutEmpty(9.0))
@@ -69,9 +70,9 @@ def test_end_call_after_the_goodbye_was_heard_waits_three_seconds_for_another_wo
     """It may be said before the function or after it, and nothing tells which; the call was once hung up on the first word."""
     machine = talking()
     feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0), TOOL)
-    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer("goodbye", 3.0))
+    assert machine.handle(ENDS_CALL) == (GOODBYE_ANSWERED, StartTimer(Timer.GOODBYE, 3.0))
     assert machine.state is State.STREAMING
-    assert moves(machine.handle(fired("goodbye"))) == [("streaming", "draining", "bot_said_goodbye")]
+    assert moves(machine.handle(fired(Timer.GOODBYE))) == [("streaming", "draining", "bot_said_goodbye")]
 
 
 def test_a_goodbye_that_comes_after_end_call_is_heard_to_its_end() -> None:
@@ -104,7 +105,7 @@ def test_a_goodbye_that_is_generated_before_its_first_frame_is_sent_is_heard_to_
 
 def test_the_end_of_a_comfort_sound_is_no_goodbyes_end() -> None:
     machine = asked()
-    feed(machine, TOOL, ENDS_CALL, fired("comfort"), PlayoutEmpty(6.5))
+    feed(machine, TOOL, ENDS_CALL, fired(Timer.COMFORT), PlayoutEmpty(6.5))
     assert machine.state is State.STREAMING
 
 
@@ -114,7 +115,9 @@ def test_the_end_of_the_turn_that_only_called_the_function_is_no_goodbyes_end() 
     assert machine.state is State.STREAMING
 
 
-@pytest.mark.parametrize("event", [CallerSpoke(6.1), CallerPaused(6.2, 100, 6.3), Beat(6.1), Transcribed("caller", "bye", 0)])
+@pytest.mark.parametrize(
+    "event", [CallerSpoke(6.1), CallerPaused(6.2, 100, 6.3), Beat(6.1), Transcribed(Role.CALLER, "bye", 0)]
+)
 def test_nothing_but_the_goodbyes_own_end_hangs_up(event: CallMessage) -> None:
     machine = streaming()
     feed(machine, TOOL, ENDS_CALL, event)
@@ -133,7 +136,7 @@ def test_end_call_while_the_model_speaks_or_is_heard_gives_the_goodbye_its_whole
 def test_a_goodbye_whose_end_never_comes_is_cut_by_its_timer() -> None:
     machine = talking()
     feed(machine, TOOL, ENDS_CALL)
-    assert moves(machine.handle(fired("goodbye"))) == [("streaming", "draining", "bot_said_goodbye")]
+    assert moves(machine.handle(fired(Timer.GOODBYE))) == [("streaming", "draining", "bot_said_goodbye")]
 
 
 def test_the_call_does_not_end_while_another_tool_runs() -> None:

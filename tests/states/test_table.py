@@ -28,11 +28,13 @@ from callbot.messages import (
     Plan,
     PlayoutEmpty,
     PlayoutResumed,
+    Role,
     SessionLost,
     SessionReady,
     StreamFault,
     StreamSilent,
     StreamStarted,
+    Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
@@ -46,7 +48,7 @@ from callbot.messages import (
     TurnSpeaking,
     TurnStarted,
 )
-from callbot.states import TABLE, CallMachine, CallRecord, IllegalEventError, State, Step, Trigger, common
+from callbot.states import TABLE, CallMachine, CallRecord, IllegalEventError, State, Step, Trigger
 from callbot.states import closed as closed_state
 from callbot.states import connecting as connecting_state
 from callbot.states import draining as draining_state
@@ -80,7 +82,7 @@ GRID: dict[str, tuple[Callable[[int, int], CallMessage], Answer, Answer, Answer,
     "TurnCompleted silent": (lambda n, t: TurnCompleted(0, False, "", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ModelInterrupted": (lambda n, t: ModelInterrupted(7, 0.0),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ModelUsage": (lambda n, t: ModelUsage(1, 1),                                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "Transcribed": (lambda n, t: Transcribed("caller", "hello", 0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "Transcribed": (lambda n, t: Transcribed(Role.CALLER, "hello", 0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ToolCalled": (lambda n, t: ToolCalled(n, "f1", "look_up", {}, 0.0),            STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ToolsCancelled": (lambda n, t: ToolsCancelled(n, ("f1",)),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ToolFinished": (lambda n, t: ToolFinished(n, "f1", "end_call", {}, True, 0.0), STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
@@ -100,19 +102,19 @@ GRID: dict[str, tuple[Callable[[int, int], CallMessage], Answer, Answer, Answer,
     "ModelSilent stale": (lambda n, t: ModelSilent(t, 60.0, 0.0),                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "Beat": (lambda n, t: Beat(0.0),                                                STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "DrainRequested": (lambda n, t: DrainRequested(0.0),                            END,     END,     END,     STAYS,   STAYS),
-    "TimerFired max_call": (lambda n, t: TimerFired("max_call", 0.0),               END,     END,     END,     STAYS,   STAYS),
-    "TimerFired idle": (lambda n, t: TimerFired("idle", 0.0),                       END,     END,     END,     STAYS,   STAYS),
-    "TimerFired goodbye": (lambda n, t: TimerFired("goodbye", 0.0),                 END,     END,     END,     STAYS,   STAYS),
-    "TimerFired keys": (lambda n, t: TimerFired("keys", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired unreachable": (lambda n, t: TimerFired("unreachable", 0.0),         GIVE_UP, STAYS,   GIVE_UP, STAYS,   STAYS),
-    "TimerFired comfort": (lambda n, t: TimerFired("comfort", 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired first_audio": (lambda n, t: TimerFired("first_audio", 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired turn_gap": (lambda n, t: TimerFired("turn_gap", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired turn_complete": (lambda n, t: TimerFired("turn_complete", 0.0),     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired move": (lambda n, t: TimerFired("move", 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired rotate": (lambda n, t: TimerFired("rotate", 0.0),                   STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
-    "TimerFired farewell": (lambda n, t: TimerFired("farewell", 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
-    "TimerFired drain": (lambda n, t: TimerFired("drain", 0.0),                     STAYS,   STAYS,   STAYS,   DRAINED, STAYS),
+    "TimerFired max_call": (lambda n, t: TimerFired(Timer.MAX_CALL, 0.0),               END,     END,     END,     STAYS,   STAYS),
+    "TimerFired idle": (lambda n, t: TimerFired(Timer.IDLE, 0.0),                       END,     END,     END,     STAYS,   STAYS),
+    "TimerFired goodbye": (lambda n, t: TimerFired(Timer.GOODBYE, 0.0),                 END,     END,     END,     STAYS,   STAYS),
+    "TimerFired keys": (lambda n, t: TimerFired(Timer.KEYS, 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired unreachable": (lambda n, t: TimerFired(Timer.UNREACHABLE, 0.0),         GIVE_UP, STAYS,   GIVE_UP, STAYS,   STAYS),
+    "TimerFired comfort": (lambda n, t: TimerFired(Timer.COMFORT, 0.0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired first_audio": (lambda n, t: TimerFired(Timer.FIRST_AUDIO, 0.0),         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired turn_gap": (lambda n, t: TimerFired(Timer.TURN_GAP, 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired turn_complete": (lambda n, t: TimerFired(Timer.TURN_COMPLETE, 0.0),     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired move": (lambda n, t: TimerFired(Timer.MOVE, 0.0),                       STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired rotate": (lambda n, t: TimerFired(Timer.ROTATE, 0.0),                   STAYS,   MOVE,    STAYS,   STAYS,   STAYS),
+    "TimerFired farewell": (lambda n, t: TimerFired(Timer.FAREWELL, 0.0),               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "TimerFired drain": (lambda n, t: TimerFired(Timer.DRAIN, 0.0),                     STAYS,   STAYS,   STAYS,   DRAINED, STAYS),
     "ChildExited twilio_io": (lambda n, t: _exit(Child.TWILIO_IO),                  END,     END,     END,     STAYS,   STAYS),
     "ChildExited twilio_io crash": (lambda n, t: _crash(Child.TWILIO_IO),           END,     END,     END,     STAYS,   STAYS),
     "ChildExited transcoder": (lambda n, t: _crash(Child.TRANSCODER),               END,     END,     END,     STAYS,   STAYS),
@@ -154,7 +156,7 @@ def _draining() -> CallMachine:
 def _closed() -> CallMachine:
     machine = streaming()
     machine.handle(CallerGone("stop", 0.0))
-    machine.handle(TimerFired("drain", 0.0))
+    machine.handle(TimerFired(Timer.DRAIN, 0.0))
     return machine
 
 
@@ -216,8 +218,7 @@ def test_each_row_is_about_the_event_it_is_named_for(name: str) -> None:
 
 
 def test_the_grid_knows_every_timer() -> None:
-    names = {value for name, value in vars(common).items() if name.isupper() and isinstance(value, str)}
-    assert names == {name.split()[1] for name in GRID if name.startswith("TimerFired")}
+    assert set(Timer) == {name.split()[1] for name in GRID if name.startswith("TimerFired")}
 
 
 def test_every_trigger_moves_something() -> None:
