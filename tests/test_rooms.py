@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,20 @@ def test_a_room_imports_only_the_rooms_below_it(room: str) -> None:
         if name.startswith("callbot.") and room_of(name) not in MAY_IMPORT[room] | {room}
     ]
     assert breaches == []
+
+
+def modules_behind(module: str) -> set[str]:
+    """The modules of callbot that a module imports names from, itself aside."""
+    origins = {name if name in MODULES else name.rpartition(".")[0] for name in imports_of(module)}
+    return {origin for origin in origins if origin in MODULES} - {module}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    # Imports for types count as well: a circle in the types is a circle in the design.
+    try:
+        TopologicalSorter({module: modules_behind(module) for module in MODULES}).prepare()
+    except CycleError as found:
+        pytest.fail(" -> ".join(reversed(found.args[1])))
 
 
 def test_the_servers_room_is_known_to_the_entrances_alone() -> None:

@@ -4,7 +4,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import audioop
 
@@ -13,12 +13,11 @@ from .brains import Prompt
 from .casing import normalise
 from .clock import CallerClock
 from .records import Received
+from .session_base import SessionBase
 from .setup import INVALID_ARGUMENT
 from .triggers import CallerAudio, OnSpeech, OnSpeechEnd, OnText, OnToolResponse
+from .turns import Turns
 from .vad import RATE_HZ, EnergyVad, SpeechEnded, SpeechStarted, VadEvent
-
-if TYPE_CHECKING:
-    from .session import LiveSession
 
 _BYTES_PER_MS = RATE_HZ * 2 // 1000
 _KINDS = frozenset({"realtimeInput", "clientContent", "toolResponse", "contextUpdate"})
@@ -50,8 +49,9 @@ def _is_well_typed(kind: str, value: object) -> bool:
 class Listener:
     """Takes client messages one by one, in order."""
 
-    def __init__(self, session: "LiveSession") -> None:
+    def __init__(self, session: SessionBase, turns: Turns) -> None:
         self._session = session
+        self._turns = turns
         self._options = session.server.options
         asked = session.asked
         self._manual = asked.vad.disabled
@@ -62,11 +62,6 @@ class Listener:
         self._odd = b""  # half a sample
         self._rate_state: Any = None
         self._rate_hz = RATE_HZ
-
-    @property
-    def is_speaking(self) -> bool:
-        """Whether the caller is in the middle of an utterance."""
-        return self._vad.speaking or self._activity is not None
 
     async def take(self, decoded: Any) -> None:
         """Handle one decoded client message.
@@ -173,13 +168,14 @@ class Listener:
         await session.faults.at(OnText)
         session.thaw_for_text()
         session.conversation.transcript.append(("user", text))
-        if session.turns_taken.is_heard and session.asked.interrupts:
-            await session.turns_taken.interrupt()
-        session.turns_taken.ask(Prompt("text", text=text))
+        if self._turns.is_heard and session.asked.interrupts:
+            await self._turns.interrupt()
+        self._turns.ask(Prompt("text", text=text))
 
     # ---- speech --------------------------------------------------------------------------------------------
 
     async def _heard(self, events: list[VadEvent]) -> None:
+        self._turns.caller_speaks = self._vad.speaking
         for event in events:
             match event:
                 case SpeechStarted(at_ms):
@@ -193,9 +189,9 @@ class Listener:
         await self._signal("ACTIVITY_START", at_ms)
         await session.faults.at(OnSpeech)
         if session.asked.interrupts:
-            session.turns_taken.drop_waiting()
-            if session.turns_taken.is_heard:
-                await session.turns_taken.interrupt()
+            self._turns.drop_waiting()
+            if self._turns.is_heard:
+                await self._turns.interrupt()
 
     async def speech_ended(self, pcm: bytes, at_ms: float) -> None:
         """The caller has finished an utterance (16 kHz): answer it."""
@@ -204,8 +200,8 @@ class Listener:
         await session.faults.at(OnSpeechEnd)
         heard = f"caller spoke for {len(pcm) // _BYTES_PER_MS} milliseconds"
         session.conversation.transcript.append(("user", heard))
-        if not session.turns_taken.ask(Prompt("audio", pcm=pcm), heard):
-            session.turns_taken.start_next()
+        if not self._turns.ask(Prompt("audio", pcm=pcm), heard):
+            self._turns.start_next()
 
     async def _signal(self, kind: str, at_ms: float) -> None:
         if self._session.asked.explicit_vad:
@@ -216,7 +212,7 @@ class Listener:
         self._note("activityStart", {})
         if not self._manual:
             raise InvalidMessageError(INVALID_ARGUMENT)
-        self._activity = bytearray()
+        self._activity, self._turns.caller_speaks = bytearray(), True
         await self.speech_started(self._session.samples * 1000 / RATE_HZ)
 
     async def _activity_end(self) -> None:
@@ -224,7 +220,7 @@ class Listener:
         if not self._manual:
             raise InvalidMessageError(INVALID_ARGUMENT)
         if self._activity is not None:
-            pcm, self._activity = bytes(self._activity), None
+            pcm, self._activity, self._turns.caller_speaks = bytes(self._activity), None, False
             await self.speech_ended(pcm, self._session.samples * 1000 / RATE_HZ)
 
     # ---- clientContent, toolResponse -----------------------------------------------------------------------
@@ -239,20 +235,20 @@ class Listener:
             return
         if not complete:
             return  # the server waits for the rest
-        if session.asked.family != "3.1" and session.turns_taken.is_heard:
-            await session.turns_taken.interrupt()
+        if session.asked.family != "3.1" and self._turns.is_heard:
+            await self._turns.interrupt()
         starts = self._options.content_starts_turn
         if starts is None:
             starts = session.asked.family == "2.5"
         if starts:
             text = " ".join(str(part["text"]) for turn in turns for part in turn.get("parts") or [] if "text" in part)
-            session.turns_taken.ask(Prompt("content", text=text))
+            self._turns.ask(Prompt("content", text=text))
 
     async def _tools(self, body: Mapping[str, Any]) -> None:
         session = self._session
         self._note("toolResponse", body)
         for response in body.get("functionResponses") or []:
             session.tool_responses.append(response)
-            if not await session.turns_taken.respond(response):
+            if not await self._turns.respond(response):
                 session.stray_tool_responses.append(response)
         await session.faults.at(OnToolResponse)

@@ -22,7 +22,7 @@ from .handshake import read_credential, read_path
 from .options import StandInOptions
 from .resumption import Refusal
 from .session import LiveSession
-from .state import ServerState
+from .session_base import ServerState
 from .tls import TlsIdentity, make_identity
 from .triggers import OnConnect
 
@@ -47,6 +47,7 @@ class GeminiStandIn:
 
     def __init__(self, options: StandInOptions | None = None) -> None:
         self.options = options or StandInOptions()
+        self._sessions: list[LiveSession] = []
         self.upgrades: list[Upgrade] = []  # every upgrade request, refused ones included
         self.tls_failures_left = 0
         self._identity: TlsIdentity | None = None
@@ -59,7 +60,7 @@ class GeminiStandIn:
         self._port = 0
 
     async def __aenter__(self) -> Self:
-        self._state = ServerState(self.options)
+        self._state = ServerState(self.options, self._sessions)
         self._stopping = asyncio.Event()
         if self.options.tls:
             self._make_tls()
@@ -121,12 +122,12 @@ class GeminiStandIn:
     @property
     def sessions(self) -> list[LiveSession]:
         """Every connection that was upgraded, oldest first; open and closed."""
-        return self._state.sessions
+        return self._sessions
 
     @property
     def connections_open(self) -> int:
         """How many WebSockets are open now."""
-        return sum(session.is_open for session in self._state.sessions)
+        return sum(session.is_open for session in self._sessions)
 
     async def wait_for(self, predicate: Callable[[], object], timeout_s: float = 5.0) -> None:
         """Return once `predicate()` is true; it is asked again whenever something has happened.
@@ -141,7 +142,7 @@ class GeminiStandIn:
     def inject(self, fault: Fault) -> None:
         """Arm a fault, for open sessions as well as for those to come."""
         self._state.script.add(fault)
-        for session in self._state.sessions:
+        for session in self._sessions:
             if not session.closed and fault in self._state.script.for_connection(session.number):
                 session.faults.arm(fault)
 
@@ -206,7 +207,7 @@ class GeminiStandIn:
     async def _handle(self, wire: object) -> None:
         assert isinstance(wire, WireConnection)
         session = LiveSession(self._state, wire)
-        self._state.sessions.append(session)
+        self._sessions.append(session)
         self._state.changes.notify()
         try:
             await session.run()

@@ -3,26 +3,21 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from websockets.exceptions import ConnectionClosed
-from websockets.protocol import State
 
+from . import faults as do
 from . import messages
 from .brains import CallTools, Say, Step, ToolCall
 from .casing import normalise
-from .clock import CallerClock, Clock
 from .connection import WireConnection
-from .faults import Fault
 from .listening import InvalidMessageError, Listener
-from .misbehaviour import Misbehaviour
-from .outbox import Outbox
-from .records import SessionRecord, TurnRecord
 from .resumption import STILL_OPEN, Conversation, Refusal
-from .setup import INVALID_ARGUMENT, Setup, SetupRefusedError, read_setup
-from .state import ServerState
+from .session_base import ServerState, SessionBase
+from .setup import INVALID_ARGUMENT, SetupRefusedError, read_setup
 from .triggers import OnGoAway, OnReady, OnSetup
 from .turns import Turns
 
@@ -32,56 +27,29 @@ BAD_KEY = {
 }
 QUOTA = (1011, "You exceeded your current quota, please check your plan and billing details.")
 SETUP_LATE = (1011, "Deadline expired before operation could complete.")
-TOKENS_PER_S = 25  # of audio, in and out; commonly quoted as 25 to 32
 _DURATION = re.compile(r"^(\d+(?:\.\d+)?)s$")  # protobuf JSON
 
 
-class LiveSession(SessionRecord):
+class LiveSession(SessionBase):
     """A record of one connection that is still writing itself, and can be driven.
 
     Methods that send raise `ConnectionClosed` once the connection has ended.
     """
 
-    asked: Setup
-    conversation: Conversation
     listener: Listener
+    turns_taken: Turns
 
     def __init__(self, server: ServerState, wire: WireConnection) -> None:
-        upgrade = wire.upgrade
-        assert upgrade is not None
-        super().__init__(
-            number=upgrade.number,
-            path=upgrade.path,
-            version=upgrade.version,
-            mode=upgrade.mode,
-            credential=upgrade.credential,
-            headers=upgrade.headers,
-            opened_s=server.clock.now(),
-            others_open=sum(session.is_open for session in server.sessions),
-        )
-        self.server = server
-        self.wire = wire
-        options = server.options
-        self.clock: Clock = CallerClock() if options.pace == "caller" else server.clock
-        self.outbox = Outbox(wire, self, server.changes, as_text=options.text_frames, mime_type=options.audio_mime_type)
-        self.faults = Misbehaviour(self, server.script)
-        self.never_resumable = False
-        body = {"sessionId": f"session-{server.seed}-{self.number}"} if options.session_ids else {}
+        super().__init__(server, wire)
+        body = {"sessionId": f"session-{server.seed}-{self.number}"} if server.options.session_ids else {}
         self.setup_reply: bytes | str | None = messages.encode({"setupComplete": body})
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the WebSocket is open."""
-        return self.wire.state is State.OPEN
 
     # ---- life ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve this connection to its end."""
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
+            async with asyncio.TaskGroup() as self._group:
                 try:
                     with contextlib.suppress(ConnectionClosed):
                         await self._converse()
@@ -90,19 +58,6 @@ class LiveSession(SessionRecord):
                         task.cancel()
         finally:
             self._ended()
-
-    def spawn[*A](self, work: Callable[[*A], Coroutine[Any, Any, None]], *arguments: *A) -> asyncio.Task[None]:
-        """Run `work(*arguments)` for as long as the session lasts."""
-        if self.closed:
-            raise RuntimeError(f"connection {self.number} has ended; drive a session that is still open")
-        task = self._group.create_task(_until_closed(work, *arguments))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def changed(self) -> None:
-        """Wake whoever waits for a condition."""
-        self.server.changes.notify()
 
     async def _converse(self) -> None:
         if self.wire.early_close is not None:
@@ -153,7 +108,7 @@ class LiveSession(SessionRecord):
         self.conversation = self._find_conversation()
         self.lineage = self.conversation.lineage
         self.turns_taken = Turns(self)
-        self.listener = Listener(self)
+        self.listener = Listener(self, self.turns_taken)
         await self._answer_setup()
 
     def _find_conversation(self) -> Conversation:
@@ -182,13 +137,13 @@ class LiveSession(SessionRecord):
         self.changed()
         await self.faults.at(OnReady)
         if options.handle_at_setup:
-            await self.offer_handle(generating=False)
+            await self.turns_taken.offer_handle(generating=False)
         for fault in self.faults.timed():
             self.spawn(self._later, fault)
         if options.go_away_at_s is not None:
             self.spawn(self._grow_old, options.go_away_at_s)
 
-    async def _later(self, fault: Fault) -> None:
+    async def _later(self, fault: do.Fault) -> None:
         await self.server.clock.sleep(getattr(fault.at, "delay_s", 0.0))
         await self.faults.do(fault)
 
@@ -211,36 +166,6 @@ class LiveSession(SessionRecord):
         if self.lineage is not None and not any(s.is_open for s in self.server.sessions_of(self.lineage)):
             self.server.handles.connection_ended(self.lineage, self.closed_s)
         self.changed()
-
-    # ---- what turns and the listener need --------------------------------------------------------------------
-
-    async def offer_handle(self, *, generating: bool) -> None:
-        """Send a sessionResumptionUpdate, if the client asked for them."""
-        if not self.asked.wants_handles:
-            return
-        always = self.mode == "vertex" and self.server.options.vertex_always_resumable
-        idle = not generating and not self.turns_taken.open_calls
-        resumable = (always or idle) and not self.never_resumable
-        handle = ""
-        if resumable:
-            handle = self.server.handles.issue(self.conversation, model=self.asked.model, mode=self.mode)
-        index = self.messages_received if self.asked.transparent else None
-        update = messages.resumption_update(handle, resumable=resumable, index=index)
-        if await self.outbox.send("sessionResumptionUpdate", update) and handle:
-            self.handles.append(handle)
-            self.changed()
-
-    def count_usage(self, turn: TurnRecord | None) -> dict[str, Any]:
-        """Return usageMetadata: all the caller's audio so far, and this turn's."""
-        heard = int(self.samples / 16_000 * TOKENS_PER_S)
-        said = int(turn.audio_ms / 1000 * TOKENS_PER_S) if turn else 0
-        self.usage = messages.usage(heard, said, vertex=self.mode == "vertex")
-        return self.usage
-
-    def thaw_for_text(self) -> None:
-        """End a freeze that lasts until the client writes."""
-        if self.outbox.thaws_on_text:
-            self.thaw()
 
     # ---- driving it ------------------------------------------------------------------------------------------
 
@@ -294,53 +219,51 @@ class LiveSession(SessionRecord):
         await self.server.clock.sleep(delay_s)
         await self.close(*self.server.options.deadline_close)
 
-    async def send_raw(self, body: bytes | str, as_text: bool | None = None) -> None:
-        """Send exactly this, in the session's frame type or the one given."""
-        await self.outbox.raw(body, as_text)
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a code and a reason (cut to 123 bytes); 1006 aborts, as it is not sent on the wire."""
-        if code == 1006:
-            self.abort()
-        else:
-            await self.wire.close(code, messages.cut_reason(reason))
-
-    def abort(self, *, reset: bool = False) -> None:
-        """End the TCP connection without a close frame."""
-        self.wire.abort(reset=reset)
-
-    def freeze(self, *, until_text: bool = False) -> None:
-        """Send nothing more; the socket stays open and answers pings."""
-        self.outbox.frozen, self.outbox.thaws_on_text = True, until_text
-
-    def thaw(self) -> None:
-        """End a freeze. What would have been sent meanwhile is lost."""
-        self.outbox.frozen = self.outbox.thaws_on_text = False
-
-    def stop_reading(self, for_s: float | None = None) -> None:
-        """Take nothing more from the socket, for a time or for ever."""
-        self.wire.stop_reading()
-        if for_s is not None:
-            self.spawn(self._read_again, for_s)
-
-    async def _read_again(self, delay_s: float) -> None:
-        await self.server.clock.sleep(delay_s)
-        self.wire.resume_reading()
-
-    def delay_pongs(self, delay_s: float | None) -> None:
-        """Answer pings so late, or never."""
-        self.wire.pong_delay_s = None if delay_s is None else delay_s / self.server.options.time_scale
-
-    def half_open_close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a close frame and leave TCP open after it is answered."""
-        self.wire.keep_tcp_open(answer_close=True)
-        self.spawn(self.close, code, reason)
-
-
-async def _until_closed[*A](work: Callable[[*A], Coroutine[Any, Any, None]], *arguments: *A) -> None:
-    # The coroutine is made here and not by the caller: a task cancelled before it starts leaves none behind.
-    with contextlib.suppress(ConnectionClosed):
-        await work(*arguments)
+    async def carry_out(self, action: do.Action) -> None:
+        """Let one fault happen to this self."""
+        match action:
+            case do.NoSetupReply():
+                self.setup_reply = None
+            case do.SlowSetup(delay_s):
+                await self.server.clock.sleep(delay_s)
+            case do.ReplyToSetup(body):
+                self.setup_reply = body
+            case do.Close(code, reason):
+                await self.close(code, reason)
+            case do.Abort(reset):
+                self.abort(reset=reset)
+            case do.Freeze(until_text):
+                self.freeze(until_text=until_text)
+            case do.Stall(delay_s):
+                await self.clock.sleep(delay_s)
+            case do.SendRaw(body, as_text):
+                await self.send_raw(body, as_text)
+            case do.Withhold(kind):
+                self.outbox.withheld.add(kind)
+            case do.Duplicate(kind):
+                self.outbox.duplicated.add(kind)
+            case do.NeverResumable():
+                self.never_resumable = True
+            case do.Interrupt():
+                await self.interrupt()
+            case do.SendGoAway(time_left, close_after_s):
+                await self.go_away(time_left, close_after_s=close_after_s)
+            case do.CancelTools(ids):
+                await self.cancel_tools(ids)
+            case do.StopReading(for_s):
+                self.stop_reading(for_s)
+            case do.ReadSlowly(delay_s):
+                self.wire.read_delay_s = delay_s / self.server.options.time_scale
+            case do.DelayPongs(delay_s):
+                self.delay_pongs(delay_s)
+            case do.BlackHole():
+                self.wire.become_black_hole()
+            case do.IgnoreClose():
+                self.wire.keep_tcp_open(answer_close=False)
+            case do.HalfOpenClose(code, reason):
+                self.half_open_close(code, reason)
+            case do.Refuse() | do.HangUpgrade() | do.SlowUpgrade():
+                raise ValueError(f"{type(action).__name__} is for the upgrade, and this session is past it")
 
 
 def _decode(message: bytes) -> Any:

@@ -9,17 +9,15 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 
 from . import messages
 from .brains import CallTools, Prompt, Raw, Say, Status, Step, Think, ToolCall, Wait
 from .records import TurnRecord
+from .session_base import SessionBase
 from .triggers import ModelAudio, OnGenerationComplete, OnInterrupted, OnToolCall, OnTurnComplete
-
-if TYPE_CHECKING:
-    from .session import LiveSession
 
 # On Vertex the output transcription runs ahead of the audio; how far is not known, three times is enough to notice.
 _VERTEX_LEAD = 3.0
@@ -39,7 +37,7 @@ class _OpenCall:
 class Turns:
     """Plays turns one at a time; later ones wait."""
 
-    def __init__(self, session: "LiveSession") -> None:
+    def __init__(self, session: SessionBase) -> None:
         self._session = session
         self._options = session.server.options
         self._waiting: deque[tuple[str, Sequence[Step], str]] = deque()
@@ -48,6 +46,7 @@ class Turns:
         self._results: list[Mapping[str, Any]] = []  # answers to be spoken about when idle
         self._playback_end_s = 0.0
         self.current: TurnRecord | None = None
+        self.caller_speaks = False  # kept by the listener: while the caller speaks no turn begins
         self._has_status = False
 
     # ---- asking and interrupting ---------------------------------------------------------------------------
@@ -84,7 +83,7 @@ class Turns:
 
     def start_next(self) -> None:
         """Start the next waiting turn if nothing speaks."""
-        if self.current is not None or self._session.listener.is_speaking:
+        if self.current is not None or self.caller_speaks:
             return
         if not self._waiting and self._results:
             results, self._results = tuple(self._results), []
@@ -135,7 +134,7 @@ class Turns:
         self._has_status = session.asked.extended
         if not late:
             await self._transcribe_input(heard)
-        await session.offer_handle(generating=True)
+        await self.offer_handle(generating=True)
         await session.clock.sleep(self._options.answer_delay_s)
         status = "IDLE"
         for index, step in enumerate(steps):
@@ -151,7 +150,7 @@ class Turns:
             await self._transcribe_input(heard)
         if record.transcript:
             session.conversation.transcript.append(("model", record.transcript))
-        await session.offer_handle(generating=False)
+        await self.offer_handle(generating=False)
 
     async def _step(self, record: TurnRecord, step: Step) -> None:
         match step:
@@ -243,7 +242,7 @@ class Turns:
             if open_ids:
                 await self.cancel(open_ids)
         await self._turn_complete(record, "IDLE")
-        await session.offer_handle(generating=False)
+        await self.offer_handle(generating=False)
 
     # ---- tools ---------------------------------------------------------------------------------------------
 
@@ -290,9 +289,25 @@ class Turns:
         scheduling = response.get("scheduling") or (response.get("response") or {}).get("scheduling")
         if scheduling != "SILENT":  # WHEN_IDLE is the default
             self._results.append(response)
-            if scheduling == "INTERRUPT" and self.is_generating and not self._session.listener.is_speaking:
+            if scheduling == "INTERRUPT" and self.is_generating and not self.caller_speaks:
                 await self.interrupt()
             self.start_next()
         if not self._calls and self.current is None:
-            await self._session.offer_handle(generating=False)
+            await self.offer_handle(generating=False)
         return True
+
+    async def offer_handle(self, *, generating: bool) -> None:
+        """Send a sessionResumptionUpdate, if the client asked for them."""
+        session = self._session
+        if not session.asked.wants_handles:
+            return
+        always = session.mode == "vertex" and self._options.vertex_always_resumable
+        resumable = (always or not (generating or self._calls)) and not session.never_resumable
+        handle = ""
+        if resumable:
+            handle = session.server.handles.issue(session.conversation, model=session.asked.model, mode=session.mode)
+        index = session.messages_received if session.asked.transparent else None
+        update = messages.resumption_update(handle, resumable=resumable, index=index)
+        if await session.outbox.send("sessionResumptionUpdate", update) and handle:
+            session.handles.append(handle)
+            session.changed()
