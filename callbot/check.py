@@ -28,7 +28,6 @@ from callbot.gemini.client import tls_context
 from callbot.gemini.connector import Connector
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
-from callbot.messages import Decision
 from callbot.settings import Settings, SettingsError, load, serving_problems
 from callbot.tools import standard_toolbox
 
@@ -107,11 +106,7 @@ async def _model(settings: Settings) -> Finding:
         link = await connector.open(SessionOrder(model=settings.model), 0)
     except Exception as error:  # noqa: BLE001 - every way of failing is judged by one table, and told with a remedy
         failure = classify(error, opened=False)
-        remedy = (
-            "check the key (or the project and its credentials), the model's name and the location"
-            if failure.decision is Decision.GIVE_UP
-            else "the service or the way to it is in trouble: try again in a minute"
-        )
+        remedy = failure.remedy or "the service or the way to it is in trouble: try again in a minute"
         return Finding(Verdict.ERROR, "model", f"{failure.cause}: {failure.detail}", remedy)
     setup_ms = int((asyncio.get_running_loop().time() - began_s) * 1000)
     await link.close(1.0)

@@ -38,6 +38,38 @@ class Decision(StrEnum):
     GIVE_UP = "give_up"  # this model will refuse every time: key, name, set-up
 
 
+class RefusedPart(StrEnum):
+    """What the service said no to."""
+
+    KEY = "key"
+    CREDENTIALS = "credentials"
+    BILLING = "billing"
+    QUOTA = "quota"
+    MODEL = "model"
+    LOCATION = "location"
+    HANDLE = "handle"
+    VOICE = "voice"  # the next set-up can do without it
+    FIELD = "field"  # likewise, by its name
+    SETUP = "setup"  # the set-up as a whole: nothing in it was named
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal's identity: the same one again, of the same set-up, will not change by itself.
+
+    `name` is the field's, for FIELD and VOICE: one that a set-up can leave out. `reason` is the peer's words without ids.
+    """
+
+    part: RefusedPart
+    name: str = ""
+    reason: str = ""
+
+    @property
+    def can_be_left_out(self) -> bool:
+        """Whether the next set-up can do without what was refused."""
+        return self.part in {RefusedPart.VOICE, RefusedPart.FIELD}
+
+
 class Role(StrEnum):
     """Who said it."""
 
@@ -150,6 +182,8 @@ class SessionLost:
     detail: str  # the peer's words, cut
     at_s: float
     retry_after_s: float | None = None
+    refusal: Refusal | None = None
+    remedy: str = ""  # what the operator can do; empty when there is nothing but to wait
 
 
 @dataclass(frozen=True, slots=True)

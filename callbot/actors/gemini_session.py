@@ -119,6 +119,8 @@ class GeminiSession(Actor[GeminiSessionMessage]):
                 detail=failure.detail,
                 at_s=self._clock(),
                 retry_after_s=failure.retry_after_s,
+                refusal=failure.refusal,
+                remedy=failure.remedy,
             )
         )
 

@@ -233,6 +233,7 @@ class Journal:
             code=lost.code,
             decision=lost.decision.value,
             detail=lost.detail,
+            **({"remedy": lost.remedy} if lost.remedy else {}),
         )
 
     def _first_heard(self, turn: int, at_s: float) -> None:
