@@ -131,6 +131,7 @@ async def _load(
         metrics=metrics,
         prewarmed=prewarmer,
     )
+    connector.start()
     calls.loaded(call_factory(services), prewarmer.prepare)
     if on_loaded is not None:
         on_loaded()
@@ -139,6 +140,7 @@ async def _load(
         await watch_loop_lag(metrics)
     finally:
         prewarmer.stop()
+        connector.stop()
 
 
 def _load_rooms(settings: Settings, turnstile: Turnstile) -> tuple["Connector", "Toolbox"]:

@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import certifi
 from google import genai
+from google.auth.credentials import Credentials
 from google.genai import types
-from google.oauth2.credentials import Credentials
+from google.oauth2.credentials import Credentials as PlainToken
 
+from callbot.gemini import dialling
 from callbot.gemini.connection import LeanConnection
+from callbot.gemini.credentials import SharedCredentials
 from callbot.settings import Settings
 
 # The versions that reports of working Live sessions name; the SDK's own default in Gemini mode is v1 since 3.0.0.
@@ -21,6 +24,8 @@ PINNED_VERSIONS: Final = {"gemini": "v1beta", "vertex": "v1beta1"}
 _MAX_MESSAGE_BYTES: Final = 8 * 2**20  # a whole answer's audio may come in one message; the library's 1 MiB is 16 s of it
 _MAX_QUEUED_FRAMES: Final = 256  # 16, the default, hides pongs behind unread audio
 _WRITE_LIMIT_BYTES: Final = 2**15
+
+dialling.install()
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
@@ -45,7 +50,19 @@ def socket_options(settings: Settings, context: ssl.SSLContext) -> dict[str, Any
     }
 
 
-def make_client(settings: Settings, location: str, context: ssl.SSLContext) -> genai.Client:
+def make_credentials(settings: Settings) -> SharedCredentials | PlainToken | None:
+    """Vertex's credentials, for all clients of the process; None for the Gemini API, which has a key."""
+    if not settings.use_vertexai:
+        return None
+    token = settings.vertex_access_token
+    if token is None:
+        return SharedCredentials()
+    return PlainToken(token=token.get_secret_value())  # type: ignore[no-untyped-call]
+
+
+def make_client(
+    settings: Settings, location: str, context: ssl.SSLContext, credentials: Credentials | None = None
+) -> genai.Client:
     """A client for one location (Vertex) or for the Gemini API.
 
     Raises ValueError, in the SDK's words, for a key or project that is missing.
@@ -61,8 +78,6 @@ def make_client(settings: Settings, location: str, context: ssl.SSLContext) -> g
     if not vertex:
         key = settings.gemini_api_key
         return genai.Client(vertexai=False, api_key=key.get_secret_value() if key else None, http_options=http_options)
-    token = settings.vertex_access_token
-    credentials = Credentials(token=token.get_secret_value()) if token else None  # type: ignore[no-untyped-call]
     return genai.Client(
         vertexai=True,
         project=settings.google_cloud_project,

@@ -10,7 +10,8 @@ from google.genai import types
 
 from callbot.gemini import session_config
 from callbot.gemini.capabilities import Capabilities, History, Opening, capabilities_of
-from callbot.gemini.client import make_client, tls_context
+from callbot.gemini.client import make_client, make_credentials, tls_context
+from callbot.gemini.credentials import SharedCredentials
 from callbot.gemini.declarations import declarations
 from callbot.gemini.link import ModelLink, open_link
 from callbot.gemini.session_config import SessionOrder
@@ -55,6 +56,7 @@ class Connector:
         self._tools = tools
         self._next_turn = next_turn
         self._tls = tls_context(settings)
+        self._credentials = make_credentials(settings)
         self._clients: dict[str, genai.Client] = {}
         self.choices = choices(settings)
         log = structlog.get_logger()
@@ -67,6 +69,16 @@ class Connector:
         for choice in self.choices:
             self._client(choice.location)
         types.LiveServerMessage.model_validate({"setupComplete": {}})  # pydantic builds a model when it is first used
+
+    def start(self) -> None:
+        """In the loop that will open sessions: fetch Vertex's access token before a call needs it, and keep it good."""
+        if isinstance(self._credentials, SharedCredentials):
+            self._credentials.begin()
+
+    def stop(self) -> None:
+        """Keep nothing good any more."""
+        if isinstance(self._credentials, SharedCredentials):
+            self._credentials.stop()
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -84,6 +96,8 @@ class Connector:
             order, self._settings, choice.capabilities, declarations(self._tools, choice.capabilities)
         )
         async with asyncio.timeout(self._settings.connect_timeout_s):
+            if isinstance(self._credentials, SharedCredentials):
+                await self._credentials.ready()
             await self._next_turn()
             link = await open_link(
                 self._client(choice.location), order.model, config, direct=self._settings.model_codec == "direct"
@@ -105,7 +119,7 @@ class Connector:
 
     def _client(self, location: str) -> genai.Client:
         if location not in self._clients:
-            self._clients[location] = make_client(self._settings, location, self._tls)
+            self._clients[location] = make_client(self._settings, location, self._tls, self._credentials)
         return self._clients[location]
 
 
