@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
+from callbot.brief import Brief
 from callbot.server.early_calls import EarlyCalls
 from callbot.server.gate import Gate, open_listener
 from callbot.server.serve import Shutdown, serve
 from callbot.server.turnstile import Turnstile
 from callbot.server.worker_metrics import WorkerMetrics
 from callbot.server.workers import WorkerPlace
-from callbot.settings import Settings
+from callbot.settings import Settings, brief_of
+from callbot.store.conversations import MemoryConversations
 from callbot.store.memory import MemoryCallStore
 from callbot.store.redis import RedisCallStore
 
@@ -103,7 +105,8 @@ async def _load(
     """Load what carries calls beside the loop, hand it over, and stay: cancelled, it puts away what only calls need."""
     began_s = clock()
     await asyncio.sleep(FIRST_ANSWERS_S)
-    connector, toolbox = await asyncio.to_thread(_load_rooms, settings, turnstile)
+    brief = brief_of(settings)
+    connector, toolbox = await asyncio.to_thread(_load_rooms, settings, brief, turnstile)
 
     from callbot.actors.call import call_factory
     from callbot.actors.services import CallServices
@@ -116,20 +119,24 @@ async def _load(
     prewarmer = Prewarmer(
         connector,
         beside,
+        brief=brief,
         keep_s=settings.prewarm_s,
         max_waiting=settings.max_prewarmed if settings.prewarm else 0,
         log=log,
     )
     services = CallServices(
-        settings=settings,
-        connector=connector,
+        brief=brief,
+        opener=prewarmer,
+        conversations=MemoryConversations(clock),
         record_ending=store.record_ending,
         log=log,
         clock=clock,
+        wall_clock=time.time,
         toolbox=toolbox,
         redact=redact,
+        backend=settings.backend,
+        log_transcripts=settings.log_transcripts,
         metrics=metrics,
-        prewarmed=prewarmer,
     )
     connector.start()
     calls.loaded(call_factory(services), prewarmer.prepare)
@@ -143,7 +150,7 @@ async def _load(
         connector.stop()
 
 
-def _load_rooms(settings: Settings, turnstile: Turnstile) -> tuple["Connector", "Toolbox"]:
+def _load_rooms(settings: Settings, brief: Brief, turnstile: Turnstile) -> tuple["Connector", "Toolbox"]:
     """The slow part, in a thread of its own: a second of imports, then the clients and their TLS contexts."""
     importlib.import_module("callbot.actors.call")
     from callbot.audio import CallerUpsampler, ModelDownsampler
@@ -151,10 +158,10 @@ def _load_rooms(settings: Settings, turnstile: Turnstile) -> tuple["Connector", 
     from callbot.tools import standard_toolbox
 
     toolbox = standard_toolbox()
-    connector = Connector(settings, toolbox.tools, turnstile.next_turn)
+    connector = Connector(settings, brief, toolbox.tools, turnstile.next_turn)
     connector.warm()
-    CallerUpsampler(settings.upsampler)  # the first of each reads its filter, for all that follow
-    ModelDownsampler(settings.downsampler)
+    CallerUpsampler(brief.audio.upsampler)  # the first of each reads its filter, for all that follow
+    ModelDownsampler(brief.audio.downsampler)
     return connector, toolbox
 
 

@@ -28,7 +28,7 @@ from callbot.gemini.client import tls_context
 from callbot.gemini.connector import Connector
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
-from callbot.settings import Settings, SettingsError, load, serving_problems
+from callbot.settings import Settings, SettingsError, brief_of, load, serving_problems
 from callbot.tools import standard_toolbox
 
 _TIMEOUT_S: Final = 8.0
@@ -100,10 +100,11 @@ async def _findings(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _model(settings: Settings) -> Finding:
-    connector = Connector(settings, standard_toolbox().tools)
+    brief = brief_of(settings)
+    connector = Connector(settings, brief, standard_toolbox().tools)
     began_s = asyncio.get_running_loop().time()
     try:
-        link = await connector.open(SessionOrder(model=settings.model), 0)
+        link = await connector.open(SessionOrder("check", brief))
     except Exception as error:  # noqa: BLE001 - every way of failing is judged by one table, and told with a remedy
         failure = classify(error, opened=False)
         remedy = failure.remedy or "the service or the way to it is in trouble: try again in a minute"

@@ -33,24 +33,24 @@ class OpenSession:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Give a child a message; its kind says to which. Dropped when the child is gone."""
+    """Give the child that takes it a message; dropped when the child is gone."""
 
     message: SayText | AnswerTool | CloseSession | DropTurns | ClearPlayback | PlayComfort | CloseStream
 
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:
-    """`TimerFired(name)` after `delay_s`; a running timer of that name starts again."""
+    """`TimerFired(timer)` at `due_s` of the loop's clock, at once when that is past; a running one is set anew."""
 
-    name: Timer
-    delay_s: float
+    timer: Timer
+    due_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class StopTimer:
-    """Stop a timer; no matter when it does not run."""
+    """Stop a timer."""
 
-    name: Timer
+    timer: Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Report:
     """Write the call's one summary."""
 
     outcome: Outcome
-    reason: str  # a `Reason`, or the cause of the loss that ended the call
+    reason: str
 
 
 Effect = (

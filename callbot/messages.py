@@ -77,24 +77,6 @@ class Role(StrEnum):
     BOT = "bot"
 
 
-class Timer(StrEnum):
-    """The timers of a call; `docs/states.md` says when each is due and what it does."""
-
-    MAX_CALL = "max_call"
-    IDLE = "idle"
-    GOODBYE = "goodbye"
-    KEYS = "keys"
-    UNREACHABLE = "unreachable"
-    COMFORT = "comfort"
-    FIRST_AUDIO = "first_audio"
-    TURN_GAP = "turn_gap"
-    TURN_COMPLETE = "turn_complete"
-    MOVE = "move"
-    ROTATE = "rotate"
-    FAREWELL = "farewell"
-    DRAIN = "drain"
-
-
 class Outcome(StrEnum):
     """How a call ended, for its summary and the metrics."""
 
@@ -129,6 +111,7 @@ class Reason(StrEnum):
     NO_ANSWER = "no_answer"
     SILENT_TURN = "silent_turn"
     TURN_GAP = "turn_gap"
+    WORK_TIME_OUT = "work_time_out"
     MODEL_SOCKET_SILENT = "model_socket_silent"
     SESSION_CRASHED = "session_crashed"
     # the machine moves on
@@ -143,6 +126,27 @@ class Ending(StrEnum):
     HANG_UP = "hang_up"  # the conversation is over
     APOLOGISE = "apologise"  # the model cannot be reached: words, then hang up or dial a person
     CONTINUE = "continue"  # this instance stops: a new stream carries on
+
+
+class Timer(StrEnum):
+    """The timers of a call; `states/timers.py` says when each is due."""
+
+    MAX_CALL = "max_call"
+    IDLE = "idle"
+    GOODBYE = "goodbye"
+    KEYS = "keys"
+    UNREACHABLE = "unreachable"
+    TROUBLE = "trouble"
+    COMFORT = "comfort"
+    FIRST_AUDIO = "first_audio"
+    TURN_GAP = "turn_gap"
+    TURN_COMPLETE = "turn_complete"
+    WORK = "work"
+    SPEECH = "speech"
+    MOVE = "move"
+    ROTATE = "rotate"
+    FAREWELL = "farewell"
+    DRAIN = "drain"
 
 
 # --- to CallActor ------------------------------------------------------------------------------------------------------
@@ -193,6 +197,7 @@ class HandleRenewed:
     session_no: int
     handle: str = field(repr=False)
     at_s: float = 0.0
+    unix_s: float = 0.0  # the same moment by the wall clock, which another process can compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +245,14 @@ class TurnCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnWorking:
+    """`turnComplete` with an interaction status that says the answer is still being worked on; a filler was perhaps said."""
+
+    turn: int
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInterrupted:
     """`interrupted`: the caller spoke over the model. `turn` is the newest turn, 0 when there was none."""
 
@@ -266,13 +279,14 @@ class Transcribed:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The model wants a function run."""
+    """The model wants a function run. `turn` is the open one, or the next where none is."""
 
     session_no: int
     call_id: str
     name: str
     arguments: dict[str, Any]
     at_s: float
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,9 +416,10 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer that the machine asked for."""
+    """A timer that the machine asked for; `due_s` is the moment that it was set for, in the loop's clock."""
 
-    name: Timer
+    timer: Timer
+    due_s: float
     at_s: float
 
 
@@ -435,6 +450,7 @@ CallMessage = (
     | TurnAudible
     | TurnGenerated
     | TurnCompleted
+    | TurnWorking
     | ModelInterrupted
     | ModelUsage
     | Transcribed
@@ -543,9 +559,13 @@ TwilioIOMessage = PlayFrames | PlayEnded | PlayComfort | ClearPlayback | CloseSt
 
 @dataclass(frozen=True, slots=True)
 class SayText:
-    """Give the model a text as the user's turn: the greeting's request, a nudge, a pressed key."""
+    """Give the model a text as the user's turn: the greeting's request, a nudge, keys, a late result.
+
+    A nudge is `until_interrupted`: it asks for an answer, and once the caller speaks it is not to be asked for any more.
+    """
 
     text: str
+    until_interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,20 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-Converter = Literal["sinc_fastest", "sinc_medium", "sinc_best"]
+from callbot.brief import (
+    AudioPath,
+    Brief,
+    Converter,
+    Generation,
+    Limits,
+    Patience,
+    Prices,
+    Sensitivity,
+    Vad,
+    Words,
+)
+
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-Sensitivity = Literal["default", "low", "high"]
 
 DEFAULT_PROMPT = """\
 You are the voice of a small company's telephone line. You are an AI assistant and say so when asked.
@@ -135,7 +146,14 @@ class Settings(BaseSettings):
     max_session_s: float = Field(540.0, ge=0)  # planned rotation before the ten-minute connection limit; 0 is never
     go_away_margin_s: float = Field(2.0, ge=0, le=30)
     max_call_s: float = Field(3300.0, gt=0, le=86_400)  # under Cloud Run's 3600 s request limit
-    caller_silence_s: float = Field(120.0, ge=0)  # nobody speaks at all: 0 is never
+    work_s: float = Field(60.0, gt=0, le=600)  # the service works on an answer and says so (IN_PROGRESS)
+    trouble_s: float = Field(40.0, gt=0, le=300)  # words awaited through losses and moves for so long: apologise and end
+    speech_limit_s: float = Field(12.0, gt=0, le=120)  # what never pauses for so long is a noise on the line
+    keys_s: float = Field(4.0, gt=0, le=30)  # keys pressed within so long of each other are one entry
+    hash_ends_keys: bool = True  # `#` ends an entry at once
+    idle_ask_s: float = Field(20.0, ge=0, le=600)  # nobody speaks: the caller is asked whether they are still there; 0 is never
+    idle_asks: int = Field(2, ge=0, le=10)  # so often; then the bot says goodbye
+    caller_silence_s: float = Field(120.0, ge=0)  # nobody speaks at all, without being asked: 0 is never
     twilio_silence_s: float = Field(10.0, gt=0, le=120)
     model_silence_s: float = Field(60.0, gt=0, le=600)  # Google's pongs were seen 8 to 30 s late on healthy calls
     model_probe_s: float = Field(20.0, gt=0, le=300)
@@ -228,6 +246,72 @@ class Settings(BaseSettings):
         if self.prompt_file is not None:
             return self.prompt_file.read_text(encoding="utf-8").strip()
         return self.prompt
+
+
+def brief_of(settings: Settings) -> Brief:
+    """How calls are conducted by these settings, where nothing else says otherwise."""
+    audio = AudioPath(
+        upsampler=settings.upsampler,
+        downsampler=settings.downsampler,
+        playout_lead_ms=settings.playout_lead_ms,
+        playout_queue_s=settings.playout_queue_s,
+        mark_every_ms=settings.mark_every_ms,
+        backlog_s=settings.backlog_s,
+        uplink_max_message_ms=settings.uplink_max_message_ms,
+    )
+    return Brief(
+        prompt=settings.system_instruction,
+        greeting=settings.greeting,
+        voice=settings.voice,
+        language=settings.language,
+        models=(settings.model, *settings.fallback_models),
+        vad=Vad(
+            settings.vad_start_sensitivity,
+            settings.vad_end_sensitivity,
+            settings.vad_prefix_padding_ms,
+            settings.vad_silence_ms,
+        ),
+        generation=Generation(settings.temperature, settings.compression_trigger_tokens, settings.compression_target_tokens),
+        words=Words(apology=settings.apology, apology_language=settings.apology_language, busy=settings.busy_message),
+        limits=_limits(settings),
+        patience=Patience(
+            twilio_silence_s=settings.twilio_silence_s,
+            model_silence_s=settings.model_silence_s,
+            model_probe_s=settings.model_probe_s,
+            keepalive_s=settings.keepalive_s,
+            progress_s=settings.progress_s,
+        ),
+        audio=audio,
+        prices=Prices(settings.price_in_per_min, settings.price_out_per_min),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        unreachable_s=settings.unreachable_s,
+        greeting_timeout_s=settings.greeting_timeout_s,
+        backoff_s=settings.reconnect_backoff_ms / 1000,
+        backoff_max_s=settings.reconnect_backoff_max_ms / 1000,
+        comfort_after_s=settings.comfort_after_s,
+        first_audio_s=settings.first_audio_s,
+        nudge_s=min(Limits().nudge_s, settings.first_audio_s),
+        turn_gap_s=settings.turn_gap_s,
+        turn_complete_s=settings.turn_complete_s,
+        work_s=settings.work_s,
+        speech_s=settings.speech_limit_s,
+        trouble_s=settings.trouble_s,
+        max_session_s=settings.max_session_s,
+        go_away_margin_s=settings.go_away_margin_s,
+        max_call_s=settings.max_call_s,
+        caller_silence_s=settings.caller_silence_s or settings.max_call_s,  # 0 is never: the call's own limit comes first
+        idle_asks=settings.idle_asks,
+        idle_ask_s=settings.idle_ask_s,
+        keys_s=settings.keys_s,
+        hash_ends_keys=settings.hash_ends_keys,
+        farewell_s=settings.farewell_s,
+        drain_s=settings.farewell_s + 3.0,  # children get three seconds after the last word
+        connect_timeout_s=settings.connect_timeout_s,
+    )
 
 
 def _origin(text: str) -> str:

@@ -18,16 +18,18 @@ MODULES = {
 # What a room may import of callbot, besides itself. A room that is not here may not import anything of callbot's.
 MAY_IMPORT: dict[str, set[str]] = {
     "messages": set(),
+    "brief": set(),
+    "conversation": {"brief", "messages"},
     "effects": {"messages"},
-    "settings": set(),
-    "states": {"messages", "effects"},
+    "settings": {"brief"},
+    "states": {"messages", "effects", "brief", "conversation"},
     "wire": set(),
     "audio": set(),
-    "store": {"messages"},
+    "store": {"messages", "conversation"},
     "tools": set(),
     "telemetry": {"settings", "messages", "effects", "actors", "audio"},
-    "gemini": {"tools", "settings", "wire", "messages", "audio"},
-    "actors": {"messages", "effects", "states", "wire", "audio", "gemini", "store", "tools", "settings"},
+    "gemini": {"tools", "settings", "wire", "messages", "audio", "brief", "conversation"},
+    "actors": {"messages", "effects", "states", "wire", "audio", "gemini", "tools", "brief", "conversation"},
     "server": {"actors", "messages", "wire", "store", "settings", "telemetry", "gemini", "tools"},
     "simulators": set(),
 }
@@ -127,8 +129,14 @@ def test_each_library_is_known_where_it_belongs_and_nowhere_else(
 
 
 def test_the_machine_knows_no_clock_no_loop_and_no_socket() -> None:
-    for module in in_rooms("states", "messages", "effects"):
+    for module in in_rooms("states", "messages", "effects", "brief", "conversation"):
         assert not any(knows(module, library) for library in ("asyncio", "time", "datetime", "socket", "random")), module
+
+
+def test_no_call_looks_at_the_settings() -> None:
+    """A call is conducted by its brief; only what opens sockets to the model reads where they go and with which key."""
+    knowing = {module for module in in_rooms("states", "actors", "gemini", "tools") if knows(module, "callbot.settings")}
+    assert knowing == {"callbot.gemini.client", "callbot.gemini.connector"}
 
 
 def test_formats_and_audio_are_pure() -> None:

@@ -1,26 +1,26 @@
 """CallActor: one telephone call. It feeds what happens to the machine and carries out what the machine asks for.
 
-It decides nothing: decisions are in `states/`. It owns the children, the timers and the call's memory (the uplink lane,
-the transcript); all of it ends with the call. A bug in here leaves through `run` after the summary has been
+It decides nothing: decisions are in `states/`. It owns the children, the timers and the uplink; all of it ends with the
+stream. The conversation is what stays: the call is given one at its start and leaves it at its end.
+A bug in here leaves through `run` after the summary has been
 written: one call dies, the server does not.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from callbot.actors.base import Actor, Overflow
+from callbot.actors.call_log import CallLog
 from callbot.actors.gemini_session import GeminiSession
 from callbot.actors.heartbeat import Heartbeat
-from callbot.actors.journal import Journal
-from callbot.actors.lane import UplinkLane
-from callbot.actors.opening import CallOpener, jitter
 from callbot.actors.playout import Playout
 from callbot.actors.ports import CallFactory, StreamSocket
-from callbot.actors.services import CallServices, limits_from, patience_from
+from callbot.actors.services import CallServices
 from callbot.actors.signs import LifeSigns
 from callbot.actors.transcoder import Transcoder
-from callbot.actors.transcript import Transcript
 from callbot.actors.twilio_io import TwilioIO
+from callbot.actors.uplink import Uplink
+from callbot.conversation import Conversation, SaidLine
 from callbot.effects import (
     CancelChildren,
     CancelTools,
@@ -37,6 +37,7 @@ from callbot.effects import (
     StopTimer,
     Tell,
 )
+from callbot.gemini.session_config import SessionOrder
 from callbot.messages import (
     AnswerTool,
     CallMessage,
@@ -49,19 +50,15 @@ from callbot.messages import (
     DropTurns,
     GeminiSessionMessage,
     Outcome,
+    Plan,
     PlayComfort,
-    Reason,
     SayText,
-    SessionLost,
-    SessionReady,
     StreamStarted,
     Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
-    Transcribed,
-    TurnCompleted,
-    TurnPlayed,
+    TranscoderMessage,
     Watch,
 )
 from callbot.states import CallMachine, State
@@ -75,30 +72,31 @@ class CallActor(Actor[CallMessage]):
 
     def __init__(self, started: StreamStarted, socket: StreamSocket, services: CallServices) -> None:
         super().__init__("call", mailbox_size=_MAILBOX_SIZE, overflow=Overflow.FAIL)
-        settings = services.settings
         self._started = started
         self._services = services
         self._clock = services.clock
-        self._machine = CallMachine(limits_from(settings, len(services.connector.models)))
-        self._lane = UplinkLane(cap_s=settings.backlog_s)
+        conversation = services.conversations.take(started.call_sid) or _begun(started, services)
+        brief = conversation.brief
+        self._machine = CallMachine(conversation)
+        self._uplink = Uplink(cap_s=brief.audio.backlog_s)
         self._signs = LifeSigns(twilio_s=started.at_s, caller_audio_s=started.at_s)
-        self._transcript = Transcript(services.redact)
-        self._opener = CallOpener(services, started.call_sid, self._transcript)
         playout = Playout(
-            lead_ms=settings.playout_lead_ms, mark_every_ms=settings.mark_every_ms, cap_s=settings.playout_queue_s
+            lead_ms=brief.audio.playout_lead_ms,
+            mark_every_ms=brief.audio.mark_every_ms,
+            cap_s=brief.audio.playout_queue_s,
         )
-        self._journal = Journal(
+        self._call_log = CallLog(
             log=services.log.bind(call_sid=started.call_sid, stream_sid=started.stream_sid),
             metrics=services.metrics,
             signs=self._signs,
-            lane=self._lane,
+            uplink=self._uplink,
             clock=services.clock,
             began_s=started.at_s,
-            log_transcripts=settings.log_transcripts,
-            prices_per_min=(settings.price_in_per_min, settings.price_out_per_min),
+            log_transcripts=services.log_transcripts,
+            prices=brief.prices,
             playout_ms=lambda: playout.unheard_ms(services.clock()),
             redact=services.redact,
-            context={"model": services.connector.models[0], "backend": settings.backend},
+            context={"model": brief.models[conversation.model_index], "backend": services.backend},
         )
         self._twilio_io = TwilioIO(
             socket=socket,
@@ -110,11 +108,11 @@ class CallActor(Actor[CallMessage]):
             clock=services.clock,
         )
         self._transcoder = Transcoder(
-            lane=self._lane,
+            uplink=self._uplink,
             twilio_io=self._twilio_io.tell,
             parent=self.tell,
-            upsampler=settings.upsampler,
-            downsampler=settings.downsampler,
+            upsampler=brief.audio.upsampler,
+            downsampler=brief.audio.downsampler,
         )
         self._heartbeat = self._make_heartbeat()
         self._session: GeminiSession | None = None
@@ -141,7 +139,8 @@ class CallActor(Actor[CallMessage]):
             for timer in self._timers.values():
                 timer.cancel()
             # Written already, but for a crash or a cancellation from above.
-            self._journal.summary(Outcome.FAILED, Reason.CANCELLED if self._failure is None else Reason.CALL_CRASHED)
+            self._call_log.summary(Outcome.FAILED, "cancelled" if self._failure is None else "call_crashed")
+            self._services.conversations.leave(self._machine.record.conversation)
             # They know their parent: circles, and what a call leaves would be the collector's, 1 to 13 ms in the others' way.
             del self._twilio_io, self._transcoder, self._heartbeat, self._session
 
@@ -160,10 +159,9 @@ class CallActor(Actor[CallMessage]):
 
     def handle(self, message: CallMessage) -> None:
         """Feed the machine, carry out its effects."""
-        self._remember(message)
-        self._journal.seen(message)
+        self._call_log.seen(message)
         for effect in self._machine.handle(message):
-            self._journal.done(effect)
+            self._call_log.done(effect)
             self._carry_out(effect)
 
     # What the machine asks for.
@@ -172,10 +170,10 @@ class CallActor(Actor[CallMessage]):
         match effect:
             case Tell(message=message):
                 self._tell_child(message)
-            case StartTimer(name=name, delay_s=delay_s):
-                self._start_timer(name, delay_s)
-            case StopTimer(name=name):
-                self._stop_timer(name)
+            case StartTimer(timer=timer, due_s=due_s):
+                self._start_timer(timer, due_s)
+            case StopTimer(timer=timer):
+                self._stop_timer(timer)
             case OpenSession():
                 self._open_session(effect)
             case Moved(dest=dest):
@@ -183,7 +181,7 @@ class CallActor(Actor[CallMessage]):
                 if dest == State.CLOSED:
                     self._closed.set()
             case DropBacklog():
-                self._lane.clear()
+                self._uplink.clear()
             case RunTool(call=call):
                 self._run_tool(call)
             case CancelTools(call_ids=call_ids):
@@ -204,7 +202,9 @@ class CallActor(Actor[CallMessage]):
             case RecordEnding(ending=ending):
                 self._services.record_ending(self._started.call_sid, ending)
             case Report():
-                pass  # the journal's
+                pass  # the log's
+            case _:
+                assert_never(effect)
 
     def _tell_child(
         self,
@@ -217,31 +217,45 @@ class CallActor(Actor[CallMessage]):
                 self._transcoder.tell(message)
             case ClearPlayback() | PlayComfort() | CloseStream():
                 self._twilio_io.tell(message)
+            case _:
+                assert_never(message)
 
     def _tell_session(self, message: GeminiSessionMessage) -> None:
         if self._session is not None:
             self._session.tell(message)
 
-    def _tell_transcoder(self, message: Any) -> None:
+    def _tell_transcoder(self, message: TranscoderMessage) -> None:
         self._transcoder.tell(message)
 
-    def _open_session(self, order: OpenSession) -> None:
+    def _open_session(self, opening: OpenSession) -> None:
+        conversation, redact = self._machine.record.conversation, self._services.redact
+        lines = conversation.lines if opening.plan is Plan.HISTORY else ()
         self._session = GeminiSession(
-            order=order,
-            opener=self._opener,
-            lane=self._lane,
+            opening=opening,
+            order=SessionOrder(
+                call_sid=conversation.call_sid,
+                brief=conversation.brief,
+                model_index=opening.model_index,
+                handle=opening.handle,
+                history=tuple(SaidLine(line.role, redact(line.text)) for line in lines if line.text.strip()),
+                is_first=conversation.sessions == 1,
+            ),
+            opener=self._services.opener,
+            uplink=self._uplink,
             signs=self._signs,
             parent=self.tell,
             transcoder=self._transcoder.tell,
             clock=self._clock,
-            max_message_ms=self._services.settings.uplink_max_message_ms,
-            delay_s=jitter(order.after_s, self._services.random.random),
+            wall_clock=self._services.wall_clock,
+            max_message_ms=conversation.brief.audio.uplink_max_message_ms,
+            # Full delay down to half of it: calls that lost the same service do not come back in step.
+            delay_s=opening.after_s * (0.5 + 0.5 * self._services.random.random()),
         )
-        self._watch(Child.GEMINI_SESSION, self._session, session_no=order.session_no)
+        self._watch(Child.GEMINI_SESSION, self._session, session_no=opening.session_no)
 
     def _make_heartbeat(self) -> Heartbeat:
         return Heartbeat(
-            patience=patience_from(self._services.settings),
+            patience=self._machine.record.conversation.brief.patience,
             signs=self._signs,
             parent=self.tell,
             session=self._tell_session,
@@ -263,7 +277,7 @@ class CallActor(Actor[CallMessage]):
         try:
             await actor.run()
         except Exception as fault:  # noqa: BLE001 - the supervised boundary: the state decides what a child's death means
-            self._journal.child_crashed(child, fault)
+            self._call_log.child_crashed(child, fault)
             error = f"{type(fault).__name__}: {fault}"[:200]
         self.tell(ChildExited(child, session_no, error, self._clock()))
 
@@ -284,31 +298,29 @@ class CallActor(Actor[CallMessage]):
 
     # Timers.
 
-    def _start_timer(self, name: Timer, delay_s: float) -> None:
-        self._stop_timer(name)
-        loop = asyncio.get_running_loop()
-        self._timers[name] = loop.call_later(delay_s, self._fire, name)
+    def _start_timer(self, timer: Timer, due_s: float) -> None:
+        self._stop_timer(timer)
+        delay_s = max(0.0, due_s - self._clock())
+        self._timers[timer] = asyncio.get_running_loop().call_later(delay_s, self._fire, timer, due_s)
 
-    def _stop_timer(self, name: Timer) -> None:
-        if (timer := self._timers.pop(name, None)) is not None:
-            timer.cancel()
+    def _stop_timer(self, timer: Timer) -> None:
+        if (running := self._timers.pop(timer, None)) is not None:
+            running.cancel()
 
-    def _fire(self, name: Timer) -> None:
-        self._timers.pop(name, None)
-        self.tell(TimerFired(name, self._clock()))
+    def _fire(self, timer: Timer, due_s: float) -> None:
+        self._timers.pop(timer, None)
+        self.tell(TimerFired(timer, due_s, self._clock()))
 
-    # Memory.
 
-    def _remember(self, message: CallMessage) -> None:
-        match message:
-            case Transcribed(role=role, text=text):
-                self._transcript.add(role, text)
-            case TurnCompleted() | SessionReady() | SessionLost():
-                self._transcript.end_line()
-            case TurnPlayed(cleared=True, audio_ms=audio_ms, heard_ms=heard_ms) if audio_ms:
-                self._transcript.cut_last("bot", heard_ms / audio_ms)
-            case _:
-                pass
+def _begun(started: StreamStarted, services: CallServices) -> Conversation:
+    """A conversation that begins with this stream."""
+    return Conversation(
+        call_sid=started.call_sid,
+        account_sid=started.account_sid,
+        caller=started.caller,
+        brief=services.brief,
+        started_s=services.wall_clock(),
+    )
 
 
 def call_factory(services: CallServices) -> CallFactory:

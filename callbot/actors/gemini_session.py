@@ -1,7 +1,7 @@
 """GeminiSession: one model session, from dialling to its end. The next session is the next actor.
 
 Three things wait here: the opening, the receiver and the sender. Messages are handed over in the transport's own turn where the
-link can (`hand_to`); the receiver gets only what is left. While the sender has nothing to do, audio passes the lane
+link can (`hand_to`); the receiver gets only what is left. While the sender has nothing to do, audio passes the uplink
 and is written at once; else the sender takes all of it that waits, in larger messages. When the session ends, in whatever
 way, its socket is gone before `SessionLost` is told: a resume is refused while an older socket is open.
 """
@@ -11,14 +11,15 @@ import contextvars
 import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
 from callbot.actors.base import Actor, Overflow
-from callbot.actors.lane import PCM_BYTES_PER_MS, UplinkLane
 from callbot.actors.signs import LifeSigns
+from callbot.actors.uplink import PCM_BYTES_PER_MS, Uplink
 from callbot.effects import OpenSession
 from callbot.gemini.failures import Failure, classify
-from callbot.gemini.link import ModelLink
+from callbot.gemini.link import ModelLink, SessionOpener
+from callbot.gemini.session_config import SessionOrder
 from callbot.gemini.turns import TurnBook
 from callbot.messages import (
     AnswerTool,
@@ -49,53 +50,48 @@ _MAILBOX_SIZE: Final = 256
 _CLOSE_TIMEOUT_S: Final = 1.0
 # A service that sends nothing readable any more is as good as gone.
 _MAX_UNREADABLE: Final = 100
-
-
-class Opener(Protocol):
-    """Opens sessions; `gemini/connector.py` is the real one."""
-
-    async def open(self, order: OpenSession) -> ModelLink:
-        """Connect and wait for setupComplete; bounded in time. Raises what `classify` judges."""
-        ...
-
-    async def speak_first(self, link: ModelLink, order: OpenSession, text: str) -> None:
-        """Give the model `text` in the way that makes this model speak."""
-        ...
+_OUR_IDS: Final = "callbot-"  # of calls that came without an id
 
 
 class GeminiSession(Actor[GeminiSessionMessage]):
-    """Session number `order.session_no` of a call."""
+    """Session number `opening.session_no` of a call, set up as `order` says."""
 
     def __init__(
         self,
         *,
-        order: OpenSession,
-        opener: Opener,
-        lane: UplinkLane,
+        opening: OpenSession,
+        order: SessionOrder,
+        opener: SessionOpener,
+        uplink: Uplink,
         signs: LifeSigns,
         parent: Callable[[CallMessage], None],
         transcoder: Callable[[TranscoderMessage], None],
         clock: Callable[[], float],
+        wall_clock: Callable[[], float],
         max_message_ms: int,
         delay_s: float,
     ) -> None:
         super().__init__("gemini_session", mailbox_size=_MAILBOX_SIZE, overflow=Overflow.FAIL)
+        self._number = opening.session_no
+        self._plan = opening.plan
         self._order = order
         self._opener = opener
-        self._lane = lane
+        self._uplink = uplink
         self._signs = signs
         self._parent = parent
         self._transcoder = transcoder
         self._clock = clock
+        self._wall_clock = wall_clock
         self._max_message_bytes = max_message_ms * PCM_BYTES_PER_MS
         self._delay_s = delay_s
-        self._book = TurnBook(order.first_turn)
+        self._book = TurnBook(opening.first_turn)
         self._outbox: deque[SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink] = deque()
         self._closing = asyncio.Event()
         self._context = contextvars.copy_context()
         self._fault: Exception | None = None
+        self._send_fault: Exception | None = None
         self._unreadable = 0
-        self._invented_ids = 0
+        self._calls_without_id = 0
 
     def handle(self, message: GeminiSessionMessage) -> None:
         """Queue what is to be sent, in order; the sender does the rest."""
@@ -103,16 +99,14 @@ class GeminiSession(Actor[GeminiSessionMessage]):
             self._closing.set()
         else:
             self._outbox.append(message)
-        self._lane.nudge()
+        self._uplink.nudge()
 
     async def live(self) -> None:
         """Open, then send and receive until the session ends; the last thing told is `SessionLost`."""
         failure = await self._session()
-        if (broken_off := self._book.abandon()) is not None:
-            self._transcoder(broken_off)  # or the caller's last word would stay in the converter, and have no mark
         self._parent(
             SessionLost(
-                session_no=self._order.session_no,
+                session_no=self._number,
                 decision=failure.decision,
                 cause=failure.cause,
                 code=failure.code,
@@ -135,7 +129,7 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         try:
             self._signs.model_s = now_s = self._clock()
             setup_ms = int((now_s - began_s - self._delay_s) * 1000)
-            self._parent(SessionReady(self._order.session_no, self._order.plan, max(0, setup_ms), now_s))
+            self._parent(SessionReady(self._number, self._plan, max(0, setup_ms), now_s))
             return await self._talk(link)
         finally:
             if turn := self._book.cut_off():
@@ -198,29 +192,38 @@ class GeminiSession(Actor[GeminiSessionMessage]):
     async def _send(self, link: ModelLink) -> Failure:
         """The outbox first, then all audio that waits, as one message; until told to close."""
         while True:
+            if self._send_fault is not None:
+                raise self._send_fault
             while self._outbox:
                 await self._send_command(link, self._outbox.popleft())
             if self._closing.is_set():
                 return _CLOSED
-            pcm = self._lane.take(self._max_message_bytes)
+            pcm = self._uplink.take(self._max_message_bytes)
             if not pcm:
-                self._lane.sender = functools.partial(self._send_at_once, link)
+                self._uplink.direct = functools.partial(self._send_at_once, link)
                 try:
-                    await self._lane.wait()
+                    await self._uplink.wait()
                 finally:
-                    self._lane.sender = None
+                    self._uplink.direct = None
                 continue
             try:
                 if not link.send_audio_now(pcm):
                     await link.send_audio(pcm)
             except BaseException:  # a dead link or a cancelled pump alike: the words are kept, the fault goes on
-                self._lane.put_back(pcm)  # the next session sends it
+                self._uplink.put_back(pcm)  # the next session sends it
                 raise
             self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS
 
     def _send_at_once(self, link: ModelLink, pcm: bytes) -> bool:
-        """What the idle sender would do, in the turn of the loop in which the audio came."""
-        if self._outbox or self._closing.is_set() or not link.send_audio_now(pcm):
+        """What the idle sender would do, in the turn of the loop in which the audio came.
+
+        A fault of the socket is this session's, not the fault of whoever brought the audio: the sender raises it.
+        """
+        try:
+            if self._outbox or self._closing.is_set() or not link.send_audio_now(pcm):
+                return False
+        except Exception as fault:  # noqa: BLE001 - raised by the sender, which the waiting audio wakes
+            self._send_fault = fault
             return False
         self._signs.uplink_ms += len(pcm) // PCM_BYTES_PER_MS
         return True
@@ -228,13 +231,13 @@ class GeminiSession(Actor[GeminiSessionMessage]):
     async def _send_command(self, link: ModelLink, command: SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink) -> None:
         match command:
             case SayText(text=text):
-                await self._opener.speak_first(link, self._order, text)
+                await link.ask(text)
             case AnswerTool(call_id=call_id, name=name, result=result):
-                await link.send_tool_result(call_id, name, result)
+                await link.send_tool_result("" if call_id.startswith(_OUR_IDS) else call_id, name, result)
             case EndSpeech():
                 await link.send_audio_stream_end()
             case SendSilence(duration_ms=duration_ms):
-                if not self._lane.held_ms:  # never beside live speech
+                if not self._uplink.held_ms:  # never beside live speech
                     await link.send_audio(bytes(duration_ms * PCM_BYTES_PER_MS))
             case ProbeLink():
                 (await link.ping()).add_done_callback(self._on_pong)
@@ -277,22 +280,25 @@ class GeminiSession(Actor[GeminiSessionMessage]):
             self._on_message(message, now_s)
 
     def _on_message(self, message: ModelMessage, now_s: float) -> None:
-        session_no = self._order.session_no
+        session_no = self._number
         for event in self._book.feed(message, now_s):
             if isinstance(event, ModelAudio | ModelAudioEnded):
                 self._transcoder(event)
             else:
                 self._parent(event)
                 if isinstance(event, ModelInterrupted):
-                    self._outbox = deque(command for command in self._outbox if not isinstance(command, SayText))
+                    self._outbox = deque(
+                        command for command in self._outbox if not (isinstance(command, SayText) and command.until_interrupted)
+                    )
+        turn = self._book.turn_of_a_call
         for call in message.tool_calls:
-            self._parent(ToolCalled(session_no, call.id or self._invent_id(), call.name, call.args, now_s))
+            self._parent(ToolCalled(session_no, call.id or self._id_of_ours(), call.name, call.args, now_s, turn))
         if message.cancelled_tool_ids:
             self._parent(ToolsCancelled(session_no, message.cancelled_tool_ids))
         if message.go_away:
             self._parent(GoAway(session_no, message.go_away_time_left_s, now_s))
         if message.resumption is not None and message.resumption.resumable and message.resumption.handle:
-            self._parent(HandleRenewed(session_no, message.resumption.handle, now_s))
+            self._parent(HandleRenewed(session_no, message.resumption.handle, now_s, self._wall_clock()))
         for fault in message.faults:
             self._parent(StreamFault(f"model_{fault}"))
         for key in message.unknown_keys:
@@ -304,10 +310,10 @@ class GeminiSession(Actor[GeminiSessionMessage]):
         if self._unreadable > _MAX_UNREADABLE:
             raise ValueError(f"{self._unreadable} messages that cannot be read, the last {message.fault}")
 
-    def _invent_id(self) -> str:
-        """Vertex may send calls without an id; answers are paired by name there, but we need one."""
-        self._invented_ids += 1
-        return f"callbot-{self._order.session_no}-{self._invented_ids}"
+    def _id_of_ours(self) -> str:
+        """Vertex may send calls without an id. Answers are paired by name there, and this one stays here."""
+        self._calls_without_id += 1
+        return f"{_OUR_IDS}{self._number}-{self._calls_without_id}"
 
 
 def _not_now(_message: ModelMessage | Unreadable) -> bool:

@@ -7,11 +7,11 @@ silent on the wire, never into live speech.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from callbot.actors.base import Actor, Overflow
 from callbot.actors.signs import LifeSigns
+from callbot.brief import Patience
 from callbot.messages import (
     Beat,
     CallMessage,
@@ -30,17 +30,6 @@ TICK_S: Final = 1.0
 _PAUSE_S: Final = 1.0
 _SILENCE_MS: Final = 100
 _MAILBOX_SIZE: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long each silence may last, in seconds; see `settings.py`."""
-
-    twilio_silence_s: float
-    model_silence_s: float
-    model_probe_s: float
-    keepalive_s: float
-    progress_s: float
 
 
 class Heartbeat(Actor[HeartbeatMessage]):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from callbot.actors.base import Actor, Overflow
-from callbot.actors.lane import UplinkLane
+from callbot.actors.uplink import Uplink
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.resample import CallerUpsampler, ModelDownsampler
 from callbot.audio.speech import SpeechDetector, SpeechEnded, SpeechStarted
@@ -36,14 +36,14 @@ class Transcoder(Actor[TranscoderMessage]):
     def __init__(
         self,
         *,
-        lane: UplinkLane,
+        uplink: Uplink,
         twilio_io: Callable[[TwilioIOMessage], None],
         parent: Callable[[CallMessage], None],
         upsampler: str,
         downsampler: str,
     ) -> None:
         super().__init__("transcoder", mailbox_size=_MAILBOX_SIZE, overflow=Overflow.DROP_OLDEST)
-        self._lane = lane
+        self._uplink = uplink
         self._twilio_io = twilio_io
         self._parent = parent
         self._up = CallerUpsampler(upsampler)
@@ -59,7 +59,7 @@ class Transcoder(Actor[TranscoderMessage]):
         """Convert and hand on."""
         match message:
             case CallerAudio(mulaw=mulaw, at_s=at_s):
-                self._lane.push(self._up.push(mulaw))
+                self._uplink.push(self._up.push(mulaw))
                 self._listen(mulaw, at_s)
             case ModelAudio(turn=turn, pcm=pcm, rate_hz=rate_hz):
                 if turn <= self._dropped_through:

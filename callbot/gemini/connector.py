@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import structlog
 from google import genai
 from google.genai import types
 
+from callbot.brief import Brief
 from callbot.gemini import session_config
-from callbot.gemini.capabilities import Capabilities, History, Opening, capabilities_of
+from callbot.gemini.capabilities import Backend, Capabilities, History, capabilities_of
 from callbot.gemini.client import make_client, make_credentials, tls_context
 from callbot.gemini.credentials import SharedCredentials
 from callbot.gemini.declarations import declarations
@@ -24,20 +26,18 @@ NextTurn = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """One configured model; on Vertex an entry may name its own location, as `model@location`."""
+    """One model of a brief; on Vertex an entry may name its own location, as `model@location`."""
 
     model: str
     location: str
     capabilities: Capabilities = field(repr=False)
 
 
-def choices(settings: Settings) -> tuple[ModelChoice, ...]:
-    """The model and its fallbacks, in the order in which they are tried."""
-    found = []
-    for entry in (settings.model, *settings.fallback_models):
-        model, _, location = entry.partition("@")
-        found.append(ModelChoice(model, location or settings.google_cloud_location, capabilities_of(model, settings.backend)))
-    return tuple(found)
+@lru_cache(maxsize=64)
+def choice_of(entry: str, location: str, backend: Backend) -> ModelChoice:
+    """The choice that `entry` names; `location` where it names none."""
+    model, _, own_location = entry.partition("@")
+    return ModelChoice(model, own_location or location, capabilities_of(model, backend))
 
 
 async def _the_loops() -> None:
@@ -45,29 +45,32 @@ async def _the_loops() -> None:
 
 
 class Connector:
-    """Opens sessions. Thread of one event loop; holds no state of any call.
+    """Opens sessions. Thread of one event loop; holds no state of any call. `brief` is what most calls will bring.
 
     `next_turn` is awaited before the settings are put together (0.5 ms) and before the SDK makes its message of them and
     connects (1.5 ms in one step): those who are talking go first.
     """
 
-    def __init__(self, settings: Settings, tools: tuple[Tool, ...] = (), next_turn: NextTurn = _the_loops) -> None:
+    def __init__(
+        self, settings: Settings, brief: Brief, tools: tuple[Tool, ...] = (), next_turn: NextTurn = _the_loops
+    ) -> None:
         self._settings = settings
         self._tools = tools
         self._next_turn = next_turn
         self._tls = tls_context(settings)
         self._credentials = make_credentials(settings)
         self._clients: dict[str, genai.Client] = {}
-        self.choices = choices(settings)
+        self._brief = brief
         log = structlog.get_logger()
-        for choice in self.choices:
-            if left_out := session_config.unsupported(settings, choice.capabilities):
+        for entry in brief.models:
+            choice = self._choice(entry)
+            if left_out := session_config.unsupported(brief, choice.capabilities):
                 log.warning("model.settings_left_out", model=choice.model, settings=left_out)
 
     def warm(self) -> None:
         """Make the clients now, and the SDK's models: 120 and 40 ms of CPU that would stand in the first call's way."""
-        for choice in self.choices:
-            self._client(choice.location)
+        for entry in self._brief.models:
+            self._client(self._choice(entry).location)
         types.LiveServerMessage.model_validate({"setupComplete": {}})  # pydantic builds a model when it is first used
 
     def start(self) -> None:
@@ -80,27 +83,25 @@ class Connector:
         if isinstance(self._credentials, SharedCredentials):
             self._credentials.stop()
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The configured models' names, in the order in which they are tried."""
-        return tuple(choice.model for choice in self.choices)
-
-    async def open(self, order: SessionOrder, model_index: int) -> ModelLink:
-        """A session of the configured model `model_index`, set up and ready; within CALLBOT_CONNECT_TIMEOUT_S.
+    async def open(self, order: SessionOrder) -> ModelLink:
+        """The session that `order` asks for, set up and ready; within the brief's `connect_timeout_s`.
 
         Raises what `failures.classify` judges.
         """
-        choice = self.choices[model_index]
+        choice = self._choice(order.model)
         await self._next_turn()
-        config = session_config.build(
-            order, self._settings, choice.capabilities, declarations(self._tools, choice.capabilities)
-        )
-        async with asyncio.timeout(self._settings.connect_timeout_s):
+        offered = tuple(tool for tool in self._tools if tool.name in order.brief.tools)
+        config = session_config.build(order, choice.capabilities, declarations(offered, choice.capabilities))
+        async with asyncio.timeout(order.brief.limits.connect_timeout_s):
             if isinstance(self._credentials, SharedCredentials):
                 await self._credentials.ready()
             await self._next_turn()
             link = await open_link(
-                self._client(choice.location), order.model, config, direct=self._settings.model_codec == "direct"
+                self._client(choice.location),
+                choice.model,
+                config,
+                direct=self._settings.model_codec == "direct",
+                opening=choice.capabilities.opening,
             )
             if order.history and choice.capabilities.history is History.INITIAL_CONTENT:
                 try:
@@ -110,12 +111,8 @@ class Connector:
                     raise
         return link
 
-    async def speak_first(self, link: ModelLink, model_index: int, text: str) -> None:
-        """Give the model `text` in the way that makes this model speak."""
-        if self.choices[model_index].capabilities.opening is Opening.CLIENT_CONTENT:
-            await link.send_content([HistoryTurn(role="user", text=text)], turn_complete=True)
-        else:
-            await link.send_text(text)
+    def _choice(self, entry: str) -> ModelChoice:
+        return choice_of(entry, self._settings.google_cloud_location, self._settings.backend)
 
     def _client(self, location: str) -> genai.Client:
         if location not in self._clients:

@@ -8,6 +8,7 @@ takes the SDK's way instead. `tests/wire` holds both to the same bytes and the s
 import asyncio
 import socket
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
@@ -18,9 +19,11 @@ from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
+from callbot.gemini.capabilities import Opening
 from callbot.gemini.connection import LeanConnection
 from callbot.gemini.failures import SetupRefusedError
 from callbot.gemini.sdk_messages import model_message
+from callbot.gemini.session_config import SessionOrder
 from callbot.wire import gemini as wire
 from callbot.wire.reading import Unreadable
 
@@ -29,6 +32,14 @@ AUDIO_MIME: Final = "audio/pcm;rate=16000"
 _MOST_IN_A_ROW: Final = 4
 _CAN_TELL: Final = hasattr(socket, "TCP_INFO") and sys.platform == "linux"
 _ESTABLISHED: Final = 1  # the kernel's TCP_ESTABLISHED
+
+
+class SessionOpener(Protocol):
+    """Opens model sessions for calls."""
+
+    async def open(self, order: SessionOrder) -> "ModelLink":
+        """The session that `order` asks for, ready; bounded in time. Raises what `failures.classify` judges."""
+        ...
 
 
 class ModelLink(Protocol):
@@ -47,6 +58,10 @@ class ModelLink(Protocol):
         """The same without waiting; False when that cannot be done: `send_audio` can, or says why not."""
         ...
 
+    async def ask(self, text: str) -> None:
+        """Give the model a text that it is to answer, in the way that makes this model speak."""
+        ...
+
     async def send_text(self, text: str) -> None:
         """Send a text as realtime input."""
         ...
@@ -56,7 +71,7 @@ class ModelLink(Protocol):
         ...
 
     async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
-        """Answer a function call."""
+        """Answer a function call; `call_id` is empty for one that came without."""
         ...
 
     async def send_audio_stream_end(self) -> None:
@@ -82,32 +97,49 @@ class ModelLink(Protocol):
         ...
 
 
-async def open_link(client: genai.Client, model: str, config: types.LiveConnectConfig, *, direct: bool) -> ModelLink:
+async def open_link(
+    client: genai.Client, model: str, config: types.LiveConnectConfig, *, direct: bool, opening: Opening
+) -> ModelLink:
     """Connect and wait for setupComplete. The caller sets the time limit: nothing here does.
 
     Raises `SetupRefusedError` when the first message is something else, and whatever the SDK raises.
     """
     context = client.aio.live.connect(model=model, config=config)
     session = await context.__aenter__()
-    link = (DirectLink if direct else SdkLink)(context, session)
+    link = (DirectLink if direct else SdkLink)(context, session, opening)
     if session.setup_complete is None:
         await link.close(0.5)
         raise SetupRefusedError("the service's first message was not setupComplete")
     return link
 
 
-class _Link:
-    """What both ways share: the socket's life."""
+class _Link(ABC):
+    """What both ways share: the socket's life, and how a text is given."""
 
-    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession, opening: Opening) -> None:
         self._context = context
         self._session = session
+        self._opening = opening
         # The SDK has no public door to its socket; pings, direct messages and a bounded close need it.
         self._socket: ClientConnection = session._ws  # noqa: SLF001
 
     @property
     def is_open(self) -> bool:
         return self._socket.state is State.OPEN
+
+    async def ask(self, text: str) -> None:
+        # Client content only for the first words: amid audio 2.5 closes the session for it with 1007.
+        opening, self._opening = self._opening, Opening.REALTIME_TEXT
+        if opening is Opening.CLIENT_CONTENT:
+            await self.send_content([wire.HistoryTurn(role="user", text=text)], turn_complete=True)
+        else:
+            await self.send_text(text)
+
+    @abstractmethod
+    async def send_text(self, text: str) -> None: ...
+
+    @abstractmethod
+    async def send_content(self, turns: Sequence[wire.HistoryTurn], *, turn_complete: bool) -> None: ...
 
     def _check_alive(self) -> None:
         """After a write: raises ConnectionResetError when it went to nobody."""
@@ -146,8 +178,8 @@ class _Link:
 class DirectLink(_Link):
     """The SDK's connection, callbot's codec."""
 
-    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
-        super().__init__(context, session)
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession, opening: Opening) -> None:
+        super().__init__(context, session, opening)
         self._in_a_row = 0
 
     async def send_audio(self, pcm: bytes) -> None:
@@ -165,7 +197,7 @@ class DirectLink(_Link):
         await self._socket.send(wire.client_content_message(turns, turn_complete=turn_complete))
 
     async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
-        await self._socket.send(wire.tool_response_message([wire.ToolResult(id=call_id, name=name, response=result)]))
+        await self._socket.send(wire.tool_response_message([wire.ToolResult(id=call_id or None, name=name, response=result)]))
 
     async def send_audio_stream_end(self) -> None:
         await self._socket.send(wire.audio_stream_end_message())
@@ -188,8 +220,8 @@ class DirectLink(_Link):
 class SdkLink(_Link):
     """Everything through the SDK's own methods."""
 
-    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession) -> None:
-        super().__init__(context, session)
+    def __init__(self, context: AbstractAsyncContextManager[AsyncSession], session: AsyncSession, opening: Opening) -> None:
+        super().__init__(context, session, opening)
         self._messages = session.receive()
 
     async def send_audio(self, pcm: bytes) -> None:
@@ -207,7 +239,7 @@ class SdkLink(_Link):
         await self._session.send_client_content(turns=list(contents), turn_complete=turn_complete)
 
     async def send_tool_result(self, call_id: str, name: str, result: dict[str, Any]) -> None:
-        answer = types.FunctionResponse(id=call_id, name=name, response=result)
+        answer = types.FunctionResponse(id=call_id or None, name=name, response=result)
         await self._session.send_tool_response(function_responses=[answer])
 
     async def send_audio_stream_end(self) -> None:

@@ -8,26 +8,14 @@ the quota. Everything that can go wrong here ends in "none", and the call opens 
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from callbot.brief import Brief
 from callbot.gemini.failures import classify
-from callbot.gemini.link import ModelLink
+from callbot.gemini.link import ModelLink, SessionOpener
 from callbot.gemini.session_config import SessionOrder
 
 _CLOSE_TIMEOUT_S: Final = 1.0
-
-
-class LinkOpener(Protocol):
-    """Opens sessions; `connector.Connector` is the real one."""
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The configured models, in the order in which they are tried."""
-        ...
-
-    async def open(self, order: SessionOrder, model_index: int) -> ModelLink:
-        """A session, ready; bounded in time."""
-        ...
 
 
 @dataclass(eq=False, slots=True)
@@ -41,13 +29,18 @@ class _Prepared:
 
 
 class Prewarmer:
-    """The sessions that wait for their calls, kept by tasks in `tasks`, which `stop` ends.
+    """A `SessionOpener` that has opened some sessions already: a call's first is the one that waits for it, if there is one.
 
+    The sessions that wait are kept by tasks in `tasks`, which `stop` ends. They are opened by `brief`, and taken by calls
+    of the same brief only.
     `keep_s` limits a session's time from the webhook to its stream, opening included; `max_waiting` how many there are.
     """
 
-    def __init__(self, opener: LinkOpener, tasks: asyncio.TaskGroup, *, keep_s: float, max_waiting: int, log: Any) -> None:
+    def __init__(
+        self, opener: SessionOpener, tasks: asyncio.TaskGroup, *, brief: Brief, keep_s: float, max_waiting: int, log: Any
+    ) -> None:
         self._opener = opener
+        self._brief = brief
         self._tasks = tasks
         self._keep_s = keep_s
         self._max_waiting = max_waiting
@@ -72,10 +65,21 @@ class Prewarmer:
         self._keepers.add(keeper)
         keeper.add_done_callback(self._keepers.discard)
 
-    async def take(self, call_sid: str) -> ModelLink | None:
+    async def open(self, order: SessionOrder) -> ModelLink:
+        """See `SessionOpener.open`."""
+        if order.is_first and order.handle is None and not order.history:
+            link = await self.take(order.call_sid, order.brief)
+            if link is not None:
+                return link
+        return await self._opener.open(order)
+
+    async def take(self, call_sid: str, brief: Brief) -> ModelLink | None:
         """This call's session, once: open already or in a moment. None when there is none that is of use."""
         prepared = self._waiting.pop(call_sid, None)
         if prepared is None:
+            return None
+        if brief != self._brief:
+            _decide(prepared, taken=False)
             return None
         prepared.wanted = True
         if prepared.limit is not None:
@@ -94,7 +98,7 @@ class Prewarmer:
         link: ModelLink | None = None
         try:
             async with asyncio.timeout(None if prepared.wanted else self._keep_s) as prepared.limit:
-                link = await self._opener.open(SessionOrder(model=self._opener.models[0]), 0)
+                link = await self._opener.open(SessionOrder(call_sid, self._brief))
                 prepared.ready.set_result(link)
                 await asyncio.shield(prepared.taken)
         except Exception as error:  # noqa: BLE001 - the call will open one itself, and meet the same fault where it counts

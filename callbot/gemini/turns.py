@@ -19,6 +19,7 @@ from callbot.messages import (
     TurnCompleted,
     TurnGenerated,
     TurnStarted,
+    TurnWorking,
 )
 from callbot.wire.gemini import ModelMessage
 
@@ -32,6 +33,7 @@ TurnEvent = (
     | TurnCompleted
     | TurnGenerated
     | TurnStarted
+    | TurnWorking
 )
 
 # Chunks that were on their way when the server interrupted come within a round trip; a second is ample.
@@ -39,6 +41,9 @@ _LATE_CHUNKS_S: Final = 1.0
 # What the converter takes; another rate in a mime type is not believed, the service has only ever used 24 kHz.
 _RATES_HZ: Final = frozenset({8_000, 16_000, 24_000, 48_000})
 _USUAL_RATE_HZ: Final = 24_000
+# Interaction statuses that say that an answer is still to come. IDLE, none, and those that nobody here has met say that
+# nothing is, as they do to the SDK (google-genai 3.4, `AsyncSession.receive`).
+_STILL_WORKING: Final = frozenset({"IN_PROGRESS", "REQUIRES_ACTION"})
 
 
 class TurnBook:
@@ -55,19 +60,14 @@ class TurnBook:
         self._interrupted = False  # the turnComplete that follows `interrupted` ends nothing
 
     @property
-    def turn_open(self) -> bool:
-        """Whether the model is in the middle of a turn."""
-        return self._turn != 0
+    def turn_of_a_call(self) -> int:
+        """The turn that a tool call belongs to: the open one, or the next."""
+        return self._turn or self._next_turn
 
     def cut_off(self) -> int:
         """The session has ended: the turn that was open and will get no more audio, 0 when none was."""
         turn, self._turn = self._turn, 0
         return 0 if self._generated else turn
-
-    def abandon(self) -> ModelAudioEnded | None:
-        """The session is gone: a turn that it broke off has no more audio."""
-        broken_off, self._turn = self._turn, 0
-        return ModelAudioEnded(broken_off) if broken_off and not self._generated else None
 
     def feed(self, message: ModelMessage, now_s: float) -> list[TurnEvent]:
         """Everything that one message tells, content first, then flags."""
@@ -84,11 +84,14 @@ class TurnBook:
             self._interrupt(now_s, events)
         if message.generation_complete:
             self._generate(now_s, events)
-        if message.turn_complete and message.interaction_status not in {"IN_PROGRESS", "REQUIRES_ACTION"}:
-            self._complete(message.turn_complete_reason or "", now_s, events)
+        if message.interaction_status in _STILL_WORKING:
+            if message.turn_complete:  # a spoken filler is over; the answer is still being worked on
+                self._generate(now_s, events)
+                self._turn = 0
+            if self._turn == 0:
+                events.append(TurnWorking(self._newest, now_s))
         elif message.turn_complete:
-            self._generate(now_s, events)  # a spoken filler is over; the answer is still being thought about
-            self._turn = 0
+            self._complete(message.turn_complete_reason or "", now_s, events)
         return events
 
     def _is_late(self, now_s: float) -> bool:

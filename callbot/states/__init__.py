@@ -1,20 +1,9 @@
-"""The machine of a call: the table (`machine.py`), the record it carries (`record.py`), and one module a state.
+"""The machine of a call: the table (`machine.py`), the record it carries (`record.py`), its regions, and one module a state.
 
 Everything here is pure: no I/O, no clock, no asyncio. Events carry their time; effects are data.
 """
 
 from callbot.states.machine import TABLE, CallMachine, IllegalEventError, diagram
-from callbot.states.record import CallRecord, Limits, Session, State, Step, Trigger
+from callbot.states.record import CallRecord, State, Step, Trigger
 
-__all__ = [
-    "TABLE",
-    "CallMachine",
-    "CallRecord",
-    "IllegalEventError",
-    "Limits",
-    "Session",
-    "State",
-    "Step",
-    "Trigger",
-    "diagram",
-]
+__all__ = ["TABLE", "CallMachine", "CallRecord", "IllegalEventError", "State", "Step", "Trigger", "diagram"]

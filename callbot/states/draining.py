@@ -3,7 +3,9 @@
 Two limits end it whatever happens: `farewell` for the playout, `drain` for the children.
 """
 
-from callbot.effects import CancelChildren, Effect, RecordEnding, StartTimer, StopChildren, StopTimer, Tell
+from dataclasses import replace
+
+from callbot.effects import CancelChildren, Effect, RecordEnding, StopChildren, Tell
 from callbot.messages import (
     CallerGone,
     CallMessage,
@@ -11,7 +13,7 @@ from callbot.messages import (
     ChildExited,
     CloseSession,
     CloseStream,
-    Decision,
+    Ending,
     ModelInterrupted,
     Outcome,
     PlayoutEmpty,
@@ -23,47 +25,45 @@ from callbot.messages import (
     TimerFired,
 )
 from callbot.states import common
-from callbot.states.record import CallRecord, Session, Step, Trigger
+from callbot.states.record import CallRecord, End, Step, Trigger
+from callbot.states.regions import floor as floors
+from callbot.states.regions.playback import Silent
+from callbot.states.regions.session import NoSession
+from callbot.states.regions.turn import is_generating
 
-_TIMERS = (
-    Timer.MAX_CALL,
-    Timer.IDLE,
-    Timer.GOODBYE,
-    Timer.KEYS,
-    Timer.UNREACHABLE,
-    Timer.COMFORT,
-    Timer.FIRST_AUDIO,
-    Timer.TURN_GAP,
-    Timer.TURN_COMPLETE,
-    Timer.MOVE,
-    Timer.ROTATE,
-)
 _NORMAL, _GOING_AWAY = 1000, 1001  # RFC 6455 section 7.4.1
 
 
-def enter(record: CallRecord, event: CallMessage) -> Step:
+def enter(before: CallRecord, record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
     """Record how the stream ends before it can end; close the session; let the rest play out."""
-    effects: list[Effect] = [StopTimer(name) for name in _TIMERS]
-    effects += [RecordEnding(record.ending), StartTimer(Timer.DRAIN, record.limits.drain_s)]
+    end = _end(record)
+    effects: list[Effect] = [RecordEnding(end.ending)]
     children = record.children - {Child.GEMINI_SESSION}
-    if record.session is not Session.NONE:
+    if not isinstance(record.session, NoSession):
         children |= {Child.GEMINI_SESSION}
         effects.append(Tell(CloseSession()))
-    record = record.but(children=children, session=Session.NONE, handle=None, moving="", after_close=Decision.RESUME)
+    conversation = replace(
+        record.conversation,
+        ending=end.ending,
+        outcome=end.outcome,
+        reason=end.reason,
+        answer_due=floors.is_owed(record.floor) or is_generating(record.turn),
+        handle=record.conversation.handle if end.ending is Ending.CONTINUE else None,  # a secret: kept as long as it is of use
+    )
+    record = replace(record, children=children, session=NoSession(), conversation=conversation)
     nobody_listens = isinstance(event, CallerGone | StreamSilent) or Child.TWILIO_IO not in children
-    if nobody_listens or not record.unheard:
+    if nobody_listens or isinstance(record.playback, Silent):
         finish = _finish(record)
         return Step(finish.record, (*effects, *finish.effects), finish.trigger, finish.reason)
-    effects.append(StartTimer(Timer.FAREWELL, record.limits.farewell_s))
     return Step(record, tuple(effects))
 
 
-def on_event(record: CallRecord, event: CallMessage) -> Step | None:
-    """Answer one event; None when it has no meaning here. Almost everything is late by now, and so of no matter."""
+def on_event(before: CallRecord, record: CallRecord, event: CallMessage) -> Step | None:  # noqa: ARG001 - one shape for all
+    """Answer one event; None when it has no meaning here."""
     match event:
         case StreamStarted():
             return None
-        case PlayoutEmpty() | TimerFired(name=Timer.FAREWELL) | CallerGone() | StreamSilent():
+        case PlayoutEmpty() | TimerFired(timer=Timer.FAREWELL) | CallerGone() | StreamSilent():
             return Step(record) if record.finishing else _finish(record)
         case ModelInterrupted(turn=turn):  # the caller spoke over the last words, just before the session closed
             return Step(record, common.drop_turns(turn))
@@ -72,20 +72,26 @@ def on_event(record: CallRecord, event: CallMessage) -> Step | None:
         case ChildExited(child=Child.GEMINI_SESSION, session_no=session_no) if session_no != record.session_no:
             return Step(record)
         case ChildExited(child=child):
-            record = record.but(children=record.children - {child})
+            record = replace(record, children=record.children - {child})
             if child is Child.TWILIO_IO and not record.finishing:
                 return _finish(record)
             return _done_if_alone(record, ())
-        case TimerFired(name=Timer.DRAIN):
+        case TimerFired(timer=Timer.DRAIN):
             return Step(record, (CancelChildren(),), Trigger.DRAINED, Reason.DRAIN_TIME_OUT)
         case _:
             return Step(record)
 
 
+def _end(record: CallRecord) -> End:
+    if record.end is None:
+        raise AssertionError("a call drains only once its end is known")
+    return record.end
+
+
 def _finish(record: CallRecord) -> Step:
-    code = _NORMAL if record.outcome is Outcome.COMPLETED else _GOING_AWAY
-    record = record.but(finishing=True)
-    return _done_if_alone(record, (StopTimer(Timer.FAREWELL), Tell(CloseStream(code, record.reason)), StopChildren()))
+    end = _end(record)
+    code = _NORMAL if end.outcome is Outcome.COMPLETED else _GOING_AWAY
+    return _done_if_alone(replace(record, finishing=True), (Tell(CloseStream(code, end.reason)), StopChildren()))
 
 
 def _done_if_alone(record: CallRecord, effects: tuple[Effect, ...]) -> Step:

@@ -1,94 +1,149 @@
 """The ladder: which session to try next when one is lost.
 
 Newest resumable handle -> a fresh session that is told the conversation -> the next configured model -> give up. How far
-down a loss goes is its `Decision`; what failed before in the same outage goes into the record.
+down a loss goes is its `Decision`; what failed before in the same outage is in its region.
 """
+
+from dataclasses import replace
+from typing import Final, assert_never
 
 from callbot.effects import DropBacklog, Effect, OpenSession
 from callbot.messages import Decision, Plan, SessionLost
-from callbot.states.record import CallRecord, Session
+from callbot.states.record import CallRecord
+from callbot.states.regions import outage as outages
+from callbot.states.regions.session import Opening, Session
 
 # A handle that failed twice before setupComplete is taken for refused, whatever the failure said.
-_RESUMES_PER_HANDLE = 2
+_RESUMES_PER_HANDLE: Final = 2
 # An overloaded or unreachable model gets so many tries before the next model has its turn.
-_TRIES_PER_MODEL = 3
+_TRIES_PER_MODEL: Final = 3
+# The same refusal of the same set-up twice is final: a third would be the same.
+_SAME_REFUSALS: Final = 2
+
+type Rung = tuple[CallRecord, tuple[Effect, ...]]
 
 
-def first(record: CallRecord) -> tuple[CallRecord, tuple[Effect, ...]]:
-    """Open the call's first session."""
-    return _open(record, Plan.NEW, after_s=0.0)
-
-
-def reopen(record: CallRecord, decision: Decision) -> tuple[CallRecord, tuple[Effect, ...]]:
-    """Open a session after one that we closed ourselves: no failure, so no waiting."""
-    if decision is not Decision.RESUME:
-        record = record.but(handle=None)
+def first(record: CallRecord) -> Rung:
+    """Open the stream's first session; of a conversation that has begun before, where it was left."""
     return _open(record, _plan(record), after_s=0.0)
 
 
-def next_rung(record: CallRecord, lost: SessionLost) -> tuple[CallRecord, tuple[Effect, ...]] | None:
-    """The next session to try after `lost`, or None when nothing is left to try."""
-    was_open = record.session in {Session.OPEN, Session.CLOSING}
-    limits = record.limits
-    record = record.but(
-        session=Session.NONE,
-        tries=record.tries + 1,
-        opening_failures=0 if was_open else record.opening_failures + 1,
-    )
-    if record.tries > limits.max_tries:
+def reopen(record: CallRecord, decision: Decision, *, patience_until_s: float) -> Rung | None:
+    """Open a session after one that we closed ourselves; None where that would be tried without end."""
+    if decision is not Decision.RESUME:
+        record = _without_handle(record)
+    if _is_spent(record):
+        return None
+    after_s = _paced(record, 0.0)
+    return _open(record, _plan(record), after_s=after_s) if record.now_s + after_s <= patience_until_s else None
+
+
+def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patience_until_s: float) -> Rung | None:
+    """The next session to try after `lost`; None when nothing is left, or when it would come after `patience_until_s`.
+
+    `before` is the session that was lost; the outage region has counted the loss already.
+    """
+    outage, limits = record.outage, record.limits
+    if _is_spent(record):
         return None
     effects: tuple[Effect, ...] = ()
-    match lost.decision:
+    decision = lost.decision
+    if outage.refusals >= _SAME_REFUSALS and decision is Decision.FRESH and record.plan is Plan.NEW:
+        decision = Decision.GIVE_UP
+    match decision:
         case Decision.RESUME_WITHOUT_REPLAY:
             # Replaying what the service objected to would lose every session after it (1007 loops).
             effects = (DropBacklog(),)
-            record = record.but(bad_audio=record.bad_audio + 1)
-            if record.bad_audio > 1:
-                record = record.but(handle=None)
+            outage = replace(outage, bad_audio=outage.bad_audio + 1)
+            record = replace(record, outage=outage)
+            if outage.bad_audio > 1:
+                record = _without_handle(record)
         case Decision.FRESH:
-            record = record.but(handle=None)
+            record = _without_handle(record)
         case Decision.GIVE_UP:
-            if record.model_index + 1 >= limits.models:
+            if not _has_next_model(record):
                 return None
             record = _next_model(record)
         case Decision.RESUME | Decision.WAIT:
             pass
-    if record.plan is Plan.RESUME and record.opening_failures >= _RESUMES_PER_HANDLE and lost.decision is not Decision.WAIT:
-        record = record.but(handle=None)
-    if record.opening_failures >= _TRIES_PER_MODEL and record.model_index + 1 < limits.models:
+        case _:
+            assert_never(decision)
+    failures = record.outage.opening_failures
+    if record.plan is Plan.RESUME and failures >= _RESUMES_PER_HANDLE and decision is not Decision.WAIT:
+        record = _without_handle(record)
+    if failures >= _TRIES_PER_MODEL and _has_next_model(record):
         record = _next_model(record)
-    record, opening = _open(record, _plan(record), after_s=_delay_s(record, lost, at_once=was_open))
+    after_s = _paced(record, _delay_s(record, lost, at_once=not isinstance(before, Opening)))
+    if record.now_s + after_s > patience_until_s:
+        if not _has_next_model(record):
+            return None
+        record = _next_model(record)
+        after_s = _paced(record, limits.backoff_s)
+        if record.now_s + after_s > patience_until_s:
+            return None
+    record, opening = _open(record, _plan(record), after_s=after_s)
     return record, effects + opening
 
 
+def _is_spent(record: CallRecord) -> bool:
+    """Whether an end of trying is better than another try."""
+    outage, limits = record.outage, record.limits
+    if outage.tries > limits.max_tries or outage.beginnings >= limits.max_beginnings:
+        return True
+    return outage.since_s is not None and record.now_s - outage.since_s >= limits.trouble_s
+
+
+def _has_next_model(record: CallRecord) -> bool:
+    return record.conversation.model_index + 1 < len(record.conversation.brief.models)
+
+
 def _next_model(record: CallRecord) -> CallRecord:
-    return record.but(model_index=record.model_index + 1, handle=None, opening_failures=0)
+    conversation = replace(record.conversation, model_index=record.conversation.model_index + 1, handle=None)
+    return replace(record, conversation=conversation, outage=replace(record.outage, opening_failures=0, refusals=0, cause=""))
+
+
+def _without_handle(record: CallRecord) -> CallRecord:
+    return replace(record, conversation=replace(record.conversation, handle=None))
 
 
 def _plan(record: CallRecord) -> Plan:
-    if record.handle is not None:
+    if record.conversation.handle is not None:
         return Plan.RESUME
-    return Plan.HISTORY if record.talked else Plan.NEW
+    return Plan.HISTORY if record.conversation.talked else Plan.NEW
 
 
 def _delay_s(record: CallRecord, lost: SessionLost, *, at_once: bool) -> float:
     """Nothing for the first try after a session that worked, then doubling; the service's own Retry-After is honoured."""
     waiting = lost.decision is Decision.WAIT
-    if record.tries == 1 and at_once and not waiting:
+    tries, limits = record.outage.tries, record.limits
+    if tries <= 1 and at_once and not waiting:
         return 0.0
-    doublings = min(max(0, record.tries - (1 if waiting else 2)), 10)
-    backoff_s = min(record.limits.backoff_max_s, record.limits.backoff_s * (1 << doublings))
+    doublings = min(max(0, tries - (1 if waiting else 2)), 10)
+    backoff_s = min(limits.backoff_max_s, limits.backoff_s * (1 << doublings))
     return max(backoff_s, lost.retry_after_s or 0.0)
 
 
-def _open(record: CallRecord, plan: Plan, *, after_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:
-    record = record.but(session_no=record.session_no + 1, plan=plan, session=Session.OPENING, moving="", generating=False)
-    opening = OpenSession(
-        session_no=record.session_no,
+def _paced(record: CallRecord, after_s: float) -> float:
+    """`after_s`, or longer where the call has dialled so often that the next dial has to wait."""
+    return max(after_s, outages.may_dial_s(record.outage) - record.now_s)
+
+
+def _open(record: CallRecord, plan: Plan, *, after_s: float) -> Rung:
+    conversation = replace(record.conversation, sessions=record.conversation.sessions + 1)
+    record = replace(
+        record,
+        conversation=conversation,
         plan=plan,
-        model_index=record.model_index,
-        first_turn=record.turn + 1,
+        session=Opening(conversation.sessions, plan),
+        outage=outages.dialled(record.outage, record.now_s + after_s),
+    )
+    handle = conversation.handle.value if plan is Plan.RESUME and conversation.handle is not None else None
+    opening = OpenSession(
+        session_no=conversation.sessions,
+        plan=plan,
+        model_index=conversation.model_index,
+        first_turn=conversation.turns + 1,
         after_s=after_s,
-        handle=record.handle if plan is Plan.RESUME else None,
+        handle=handle,
     )
     return record, (opening,)

@@ -1,275 +1,201 @@
 """Streaming: audio flows both ways.
 
-Left for Reconnecting when the session is lost, silent or to be moved; for Draining when the call ends. The watchdogs live
-here: a session can be silent without an error, so what is watched for is audible output, not messages.
+Left for Reconnecting when the session is lost, silent or to be moved; for Draining when the call ends. What is the case is
+in the regions; here is what is done about it.
 """
 
-from callbot.effects import CancelTools, Effect, StartTimer, StopTimer, Tell
+from dataclasses import replace
+
+from callbot.conversation import ToolStatus, result_text
+from callbot.effects import Effect, Tell
 from callbot.messages import (
     AnswerTool,
-    CallerPaused,
-    CallerSpoke,
     CallMessage,
     Child,
     ChildExited,
     CloseSession,
     Decision,
-    GoAway,
-    KeyPressed,
-    ModelInterrupted,
     ModelSilent,
     PlayoutEmpty,
-    PlayoutResumed,
     Reason,
     SayText,
     SessionLost,
-    SessionReady,
     StreamStarted,
     Timer,
     TimerFired,
     ToolCalled,
     ToolFinished,
-    ToolsCancelled,
-    TurnAudible,
     TurnCompleted,
     TurnGenerated,
-    TurnSpeaking,
-    TurnStarted,
 )
 from callbot.states import common
-from callbot.states.record import CallRecord, Session, Step, Trigger
+from callbot.states.record import CallRecord, Step, Trigger, notice_wait
+from callbot.states.regions import session as sessions
+from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
+from callbot.states.regions.goodbye import Due, NoGoodbye
+from callbot.states.regions.keys import NoKeys
+from callbot.states.regions.playback import Playing, Silent
+from callbot.states.regions.session import Closing, Open
+from callbot.states.regions.turn import Working, is_generating
 
 
-def enter(record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
-    """A session is ready: greet on the first, ask for the answer that a lost one still owed."""
-    limits = record.limits
-    effects: list[Effect] = [StopTimer(Timer.UNREACHABLE), StartTimer(Timer.IDLE, limits.caller_silence_s)]
-    record = record.but(nudged=False)  # this session has not been asked yet
-    if limits.max_session_s:
-        effects.append(StartTimer(Timer.ROTATE, limits.max_session_s))
-    if not record.greeted and limits.greeting:  # a handle from before the greeting knows nothing of it
-        record, waiting = _expect(record.but(answer_due=True), limits.first_audio_s)
-        effects += [Tell(SayText(limits.greeting)), *waiting]
-    elif record.answer_due and not record.caller_speaking:
-        # What the caller said meanwhile is answered by itself; an answer that was cut off has to be asked for.
-        record, waiting = _expect(record, limits.first_audio_s if record.spoke_in_gap else limits.resume_nudge_s)
-        effects += waiting
-    else:
-        record, stopped = common.sound_came(record)
-        effects += stopped
-    return Step(record, tuple(effects))
+def enter(before: CallRecord, record: CallRecord, event: CallMessage) -> Step:  # noqa: ARG001 - every state's `enter` has this shape
+    """A session is ready: greet on the first, and tell it the results that came while there was none."""
+    effects: tuple[Effect, ...] = ()
+    conversation = record.conversation
+    if not conversation.greeted and conversation.brief.greeting:  # a handle from before the greeting knows nothing of it
+        effects = (Tell(SayText(conversation.brief.greeting)),)
+    for entry in conversation.tools:
+        if entry.status is ToolStatus.FINISHED:
+            conversation = conversation.set_tool(entry.call_id, status=ToolStatus.ANSWERED)
+            effects += (Tell(SayText(_late_result(record, entry.name, entry.result or {}))),)
+    return Step(replace(record, conversation=conversation), effects)
 
 
-def on_event(record: CallRecord, event: CallMessage) -> Step | None:
+def on_event(before: CallRecord, record: CallRecord, event: CallMessage) -> Step | None:
     """Answer one event; None when it has no meaning here."""
     if isinstance(event, StreamStarted):
         return None
-    step = _session(record, event) or _turn(record, event) or _caller(record, event) or _tool(record, event)
-    if step is None:
-        step = common.endings(record, event) or common.bookkeeping(record, event)
-    if step is None or step.trigger is not None:
+    step = _session(before, record, event) or _silence(before, record, event) or _told(record, event)
+    step = step or common.everywhere(record, event)
+    if step.trigger is not None:
         return step
-    goodbye_over = _ends_goodbye(record, event)
     record = step.record
-    if record.hang_up_due and goodbye_over and not record.unheard and not record.generating and not record.tools:
-        ended = common.end(record, Reason.BOT_SAID_GOODBYE)
+    if isinstance(record.goodbye, Due) and _goodbye_is_over(before, record, event):
+        ended = common.end(record, record.goodbye.reason)
         return Step(ended.record, step.effects, ended.trigger, ended.reason)
-    if record.moving and record.settled:
-        return _move(record, step.effects)
+    session = record.session
+    if isinstance(session, Open) and session.move is not None and (record.is_settled or session.move.by_s <= record.now_s):
+        return _close(record, Decision.RESUME, session.move.reason, step.effects, Trigger.MOVE)
     return step
 
 
-def _session(record: CallRecord, event: CallMessage) -> Step | None:
+def _session(before: CallRecord, record: CallRecord, event: CallMessage) -> Step | None:
     """How the session fares."""
-    limits = record.limits
     match event:
-        case SessionReady():  # of a session that is not wanted any more
-            return Step(record)
-        case SessionLost(session_no=session_no, cause=cause):
-            if session_no != record.session_no:
+        case SessionLost() | ChildExited(child=Child.GEMINI_SESSION):
+            loss = common.loss_of(record, before.session, event)
+            if loss is None:
                 return Step(record)
-            return Step(record, trigger=Trigger.LOST, reason=cause)
-        case ChildExited(child=Child.GEMINI_SESSION):
-            crash = common.crashed_session(record, event)
-            if crash is None:
-                return Step(record)
-            if crash.decision is Decision.GIVE_UP:
-                return common.give_up(record.but(session=Session.NONE), crash.cause)
-            record = record.but(session=Session.NONE, restarts=record.restarts + 1, after_close=crash.decision)
-            return Step(record, trigger=Trigger.LOST, reason=crash.cause)
-        case ModelSilent(session_no=session_no) if session_no == record.session_no:
+            if isinstance(event, ChildExited) and loss.decision is Decision.GIVE_UP:
+                return common.give_up(record, loss.cause)
+            return Step(record, trigger=Trigger.LOST, reason=loss.cause)
+        case ModelSilent(session_no=session_no) if sessions.is_of(record.session, session_no):
             return _close(record, Decision.RESUME, Reason.MODEL_SOCKET_SILENT)
-        case GoAway(session_no=session_no, time_left_s=time_left_s) if session_no == record.session_no:
-            left_s = limits.go_away_unknown_s if time_left_s is None else time_left_s
-            deadline_s = max(0.0, left_s - limits.go_away_margin_s)
-            record = record.but(moving=Reason.GO_AWAY)
-            return _move(record) if deadline_s == 0.0 else Step(record, (StartTimer(Timer.MOVE, deadline_s),))
-        case TimerFired(name=Timer.ROTATE) if not record.moving:  # a goAway's deadline is nearer
-            return Step(record.but(moving=Reason.ROTATION), (StartTimer(Timer.MOVE, limits.rotation_patience_s),))
-        case TimerFired(name=Timer.MOVE) if record.moving:
-            return _move(record)
+        case TimerFired(timer=Timer.MOVE) if isinstance(record.session, Open) and record.session.move is not None:
+            return _close(record, Decision.RESUME, record.session.move.reason, trigger=Trigger.MOVE)
         case _:
             return None
 
 
-def _turn(record: CallRecord, event: CallMessage) -> Step | None:
-    """How the model's turn fares."""
-    limits = record.limits
+def _silence(before: CallRecord, record: CallRecord, event: CallMessage) -> Step | None:
+    """The model owes something and is silent; or the caller is."""
+    if not isinstance(record.goodbye, NoGoodbye):
+        return None
     match event:
-        case TurnStarted(turn=turn):
-            record = record.but(turn=turn, generating=True, completion_due=False, audible=False)
-            return Step(record, (StopTimer(Timer.TURN_COMPLETE),))
-        case TurnAudible(at_s=at_s):
-            record = record.but(
-                audible=True,
-                audible_s=at_s,
-                answer_due=False,
-                greeted=True,
-                talked=True,
-                nudged=False,
-                silent_moves=0,
-                tries=0,
-                opening_failures=0,
-                bad_audio=0,
-            )
-            record, stopped = common.sound_came(record)
-            return Step(record, (StopTimer(Timer.FIRST_AUDIO), *stopped))
-        case TurnSpeaking(turn=turn):
-            goodbye = (StartTimer(Timer.GOODBYE, limits.farewell_s),) if record.hang_up_due else ()
-            return Step(record.but(unheard=True, spoken=turn), (StartTimer(Timer.IDLE, limits.caller_silence_s), *goodbye))
-        case PlayoutResumed():
-            if not record.audible:
-                return Step(record.but(unheard=True), (StopTimer(Timer.TURN_GAP),))
-            # An answer, too, where the service did not say that the turn before had ended: no new turn begins then.
-            record, stopped = common.sound_came(record.but(unheard=True, answer_due=False))
-            return Step(record, (StopTimer(Timer.TURN_GAP), StopTimer(Timer.FIRST_AUDIO), *stopped))
-        case PlayoutEmpty():
-            if not (record.generating and record.unheard):  # a comfort sound's end is no gap's beginning
-                return Step(record.but(unheard=False))
-            record, waiting = common.await_sound(record.but(unheard=False))
-            return Step(record, (StartTimer(Timer.TURN_GAP, limits.turn_gap_s), *waiting))
-        case TurnGenerated():
-            return Step(
-                record.but(generating=False, completion_due=True),
-                (StopTimer(Timer.TURN_GAP), StartTimer(Timer.TURN_COMPLETE, limits.turn_complete_s)),
-            )
-        case TurnCompleted(audible=audible):
-            record = record.but(generating=False, completion_due=False)
-            done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
-            if audible or not record.answer_due or record.tools or record.caller_speaking:
-                return Step(record, done)
-            return _silent(record, Reason.SILENT_TURN, done)
-        case ModelInterrupted(turn=turn):
-            dropped = common.drop_turns(turn)
-            if record.hang_up_due:  # the caller has more to say: the goodbye is taken back
-                dropped += (StopTimer(Timer.GOODBYE),)
-            # What was dropped has answered nothing, so an answer is due again: to whoever speaks, when that is over, ...
-            record = record.but(generating=False, completion_due=False, hang_up_due=False)
-            record = record.but(audible=False, audible_s=0.0, answer_due=True)
-            if record.caller_speaking:
-                return Step(record, dropped)
-            # ... or soon, where nobody is heard speaking: it may have been a phantom.
-            record, waiting = _expect(record, limits.first_audio_s)
-            return Step(record, (*dropped, *waiting))
-        case TimerFired(name=Timer.TURN_GAP) if record.generating and not record.unheard:
-            if record.caller_speaking:  # whose pause will make an answer due
-                return Step(record.but(generating=False))
-            return _silent(record.but(generating=False, answer_due=True), Reason.TURN_GAP)
-        case TimerFired(name=Timer.TURN_COMPLETE) if record.completion_due and not record.moving:
-            # It never said that the turn is over, so it may not take the next one: another session will.
-            return Step(record.but(moving=Reason.NO_TURN_COMPLETE), (StartTimer(Timer.MOVE, limits.rotation_patience_s),))
-        case _:
-            return None
-
-
-def _caller(record: CallRecord, event: CallMessage) -> Step | None:
-    """What the caller does."""
-    limits = record.limits
-    match event:
-        case CallerSpoke():
-            record, stopped = common.sound_came(record.but(caller_speaking=True))
-            return Step(record, (StopTimer(Timer.FIRST_AUDIO), *stopped, StartTimer(Timer.IDLE, limits.caller_silence_s)))
-        case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
-            record = record.but(caller_speaking=False)
-            spoken_over = record.audible and (record.generating or record.unheard)
-            answered = record.audible_s >= ended_s  # the service heard the pause sooner than we did
-            if spoken_over or answered or (speech_ms < limits.word_ms and not record.answer_due):
-                return Step(record)
-            return Step(*_expect(record.but(answer_due=True), limits.first_audio_s))
-        case KeyPressed(digit=digit):
-            return Step(common.add_key(record, digit), (StartTimer(Timer.KEYS, limits.keys_s),))
-        case TimerFired(name=Timer.KEYS) if record.keys:
-            told = SayText(f"(The caller pressed these keys on the telephone: {' '.join(record.keys)})")
-            record, waiting = _expect(record.but(keys="", answer_due=True), limits.first_audio_s)
-            return Step(record, (Tell(told), *waiting))
-        case TimerFired(name=Timer.FIRST_AUDIO) if record.answer_due and not record.caller_speaking:
-            if record.tools or record.unheard:  # the caller hears something, or waits for something that is being done
-                return Step(record, (StartTimer(Timer.FIRST_AUDIO, limits.first_audio_s),))
+        case TimerFired(timer=Timer.FIRST_AUDIO) if isinstance(record.floor, AnswerDue):
             return _silent(record, Reason.NO_ANSWER)
-        case TimerFired(name=Timer.COMFORT):
-            if record.answer_due or record.generating:
-                return Step(record, common.comfort(record))
-            return Step(record.but(comforting=False))
+        case TimerFired(timer=Timer.TURN_GAP) if not isinstance(record.floor, CallerSpeaking):
+            return _silent(record, Reason.TURN_GAP)
+        case TimerFired(timer=Timer.WORK) if isinstance(record.turn, Working):
+            # One question, and a short wait for it: the work itself has had its time.
+            since_s = record.now_s - record.limits.work_s + record.limits.nudge_s
+            return _silent(replace(record, turn=replace(record.turn, since_s=since_s)), Reason.WORK_TIME_OUT)
+        case TurnCompleted(audible=False) if isinstance(record.floor, AnswerDue) and not record.conversation.tools_running:
+            return _silent(record, Reason.SILENT_TURN)
+        case TimerFired(timer=Timer.IDLE):
+            return _idle(before, record)
         case _:
             return None
 
 
-def _tool(record: CallRecord, event: CallMessage) -> Step | None:
-    """What the model wants done."""
+def _told(record: CallRecord, event: CallMessage) -> Step | None:
+    """What the model is told: keys, results."""
+    conversation = record.conversation
     match event:
-        case ToolCalled(session_no=session_no) if session_no == record.session_no:
+        case TimerFired(timer=Timer.KEYS) if conversation.keys:
+            text = conversation.brief.words.keys.format(keys=" ".join(conversation.keys))
+            record = replace(record, conversation=replace(conversation, keys=""), keys=NoKeys())
+            return _expect(record, SayText(text), record.limits.first_audio_s)
+        case ToolCalled():
             return common.run_tool(record, event)
-        case ToolsCancelled(session_no=session_no, call_ids=call_ids) if session_no == record.session_no:
-            return Step(record.but(tools=record.tools - set(call_ids)), (CancelTools(call_ids),))
-        case ToolFinished(session_no=session_no, call_id=call_id) if (
-            session_no == record.session_no and call_id in record.tools
-        ):
-            record = record.but(tools=record.tools - {call_id})
-            effects: tuple[Effect, ...] = (Tell(AnswerTool(call_id, event.name, event.result)),)
-            if event.ends_call:
-                # The goodbye is being said, or still to come, or was said before: its end hangs up, or this timer.
-                saying = record.unheard or record.generating
-                effects += (StartTimer(Timer.GOODBYE, record.limits.farewell_s if saying else record.limits.goodbye_s),)
-                record = record.but(hang_up_due=True)
-            return Step(record, effects)
+        case ToolFinished(call_id=call_id, name=name, result=result):
+            entry = conversation.tool(call_id)
+            if entry is None or entry.status is not ToolStatus.FINISHED:
+                return Step(record)
+            record = replace(record, conversation=conversation.set_tool(call_id, status=ToolStatus.ANSWERED))
+            if sessions.is_of(record.session, entry.session_no):
+                return Step(record, (Tell(AnswerTool(call_id, name, result)),))
+            return _expect(record, SayText(_late_result(record, name, result)), record.limits.first_audio_s)
         case _:
             return None
 
 
-def _ends_goodbye(record: CallRecord, event: CallMessage) -> bool:
-    """Whether this can be the end of the model's last words: they were heard, and it has no more. `record` is as before it."""
-    if isinstance(event, PlayoutEmpty):
-        return record.unheard  # else it is a comfort sound's end
-    # A short goodbye is generated before its first frame is on its way: then its playout's end is still to come.
-    return isinstance(event, TurnGenerated) and event.audible and event.turn == record.spoken
+def _late_result(record: CallRecord, name: str, result: dict[str, object]) -> str:
+    """A result in words, for a session that does not know the call's id."""
+    return record.conversation.brief.words.late_result.format(name=name, result=result_text(result))
 
 
-def _expect(record: CallRecord, first_audio_s: float) -> tuple[CallRecord, tuple[Effect, ...]]:
-    """From now on somebody waits for the model's voice."""
-    record, waiting = common.await_sound(record)
-    return record, (StartTimer(Timer.FIRST_AUDIO, first_audio_s), *waiting)
+def _goodbye_is_over(before: CallRecord, record: CallRecord, event: CallMessage) -> bool:
+    """Whether this is the end of the model's last words: they were heard, it has no more, and the caller does not speak."""
+    match event:
+        case PlayoutEmpty():
+            ends = isinstance(before.playback, Playing)  # else it is a comfort sound's end
+        case TurnGenerated(turn=turn, audible=True):
+            # A short goodbye is generated before its first frame is on its way: then its playout's end is still to come.
+            ends = record.playback.turn == turn
+        case _:
+            ends = False
+    rests = isinstance(record.playback, Silent) and not is_generating(record.turn) and not record.conversation.tools_running
+    return ends and rests and not isinstance(record.floor, CallerSpeaking)
 
 
-def _silent(record: CallRecord, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
+def _expect(record: CallRecord, text: SayText, within_s: float) -> Step:
+    """Give the model a text; from now on somebody waits for its voice."""
+    floor = record.floor
+    owed = replace(floor, owed=True) if isinstance(floor, CallerSpeaking) else AnswerDue(record.now_s + within_s)
+    return Step(replace(record, floor=owed), (Tell(text),))
+
+
+def _silent(record: CallRecord, reason: str) -> Step:
     """The model owes an answer and is silent: ask once, then move the session, then a fresh one, then give up."""
-    limits = record.limits
-    if not record.nudged:
-        nudge = limits.resume_nudge if record.session_no > 1 else limits.nudge
-        record, waiting = _expect(record.but(nudged=True), limits.nudge_s)
-        return Step(record, (*effects, Tell(SayText(nudge)), *waiting))
-    if record.silent_moves >= limits.max_silent_moves:
-        given_up = common.give_up(record, reason)
-        return Step(given_up.record, effects, given_up.trigger, given_up.reason)
-    decision = Decision.RESUME if record.silent_moves == 0 else Decision.FRESH
-    return _close(record.but(silent_moves=record.silent_moves + 1, nudged=False), decision, reason, effects)
+    outage = record.outage
+    if outage.since_s is None:
+        outage = replace(outage, since_s=record.now_s)
+    if not outage.asked:
+        words = record.conversation.brief.words
+        nudge = words.resume_nudge if record.session_no > 1 else words.nudge
+        record = replace(record, outage=replace(outage, asked=True))
+        return _expect(record, SayText(nudge, until_interrupted=True), record.limits.nudge_s)
+    if outage.silent_moves >= record.limits.max_silent_moves or outage.beginnings >= record.limits.max_beginnings:
+        return common.give_up(record, reason)
+    decision = Decision.RESUME if outage.silent_moves == 0 else Decision.FRESH
+    outage = replace(outage, silent_moves=outage.silent_moves + 1, asked=False)
+    return _close(replace(record, outage=outage), decision, reason)
 
 
-def _move(record: CallRecord, effects: tuple[Effect, ...] = ()) -> Step:
-    """Close this session and resume it on a new connection; the old socket is closed first, or the resume is refused."""
-    step = _close(record, Decision.RESUME, record.moving, effects)
-    return Step(step.record, step.effects, Trigger.MOVE, step.reason)
+def _idle(before: CallRecord, record: CallRecord) -> Step:
+    """Nobody says anything: ask, ask again, say goodbye, end."""
+    limits, words = record.limits, record.conversation.brief.words
+    asks = limits.idle_ask_s > 0 and isinstance(record.floor, Nobody) and before.idle.asked <= limits.idle_asks
+    if not asks:
+        return common.end(record, Reason.NOBODY_SPOKE)
+    if before.idle.asked < limits.idle_asks:
+        return _expect(record, SayText(words.idle_ask, until_interrupted=True), limits.first_audio_s)
+    goodbye = Due("", record.now_s + limits.first_audio_s, Reason.NOBODY_SPOKE)
+    return Step(replace(record, goodbye=goodbye), (Tell(SayText(words.idle_goodbye, until_interrupted=True)),))
 
 
-def _close(record: CallRecord, decision: Decision, reason: str, effects: tuple[Effect, ...] = ()) -> Step:
-    record = record.but(session=Session.CLOSING, after_close=decision)
-    return Step(record, (*effects, Tell(CloseSession())), Trigger.LOST, reason)
+def _close(
+    record: CallRecord,
+    decision: Decision,
+    reason: str,
+    effects: tuple[Effect, ...] = (),
+    trigger: Trigger = Trigger.LOST,
+) -> Step:
+    """Close this session; the next is opened when it is gone, because a resume is refused while an older socket is open."""
+    session = record.session
+    if isinstance(session, Open):
+        closing = Closing(session.session_no, session.since_s, decision)
+        record = replace(record, session=closing, lost_s=record.now_s)
+    return Step(notice_wait(record), (*effects, Tell(CloseSession())), trigger, reason)

@@ -20,7 +20,7 @@ _PLOT: Final = _WIDTH - _LEFT - _RIGHT
 _LABELS_Y: Final = (109, 92)  # baselines of the labels above the states, the nearest first
 _STATES_Y, _STATES_HEIGHT = 118, 24
 _CALLER_Y, _HEARD_Y = 212, 352  # the middles of the two lanes
-_HALF: Final = 54  # half a lane's height
+_HALF: Final = 54  # half a uplink's height
 _LATENCY_Y: Final = 282
 _TURNS_Y: Final = 418
 _MARKS_Y: Final = 458
@@ -36,7 +36,7 @@ _STATES: Final = ("connecting", "streaming", "reconnecting", "draining")
 
 _STYLE: Final = """
 text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; fill: #1d2430 }
-.page { fill: #ffffff } .lane { fill: #f4f6f9 } .title { font-weight: 600 } .quiet { fill: #5b6676 }
+.page { fill: #ffffff } .uplink { fill: #f4f6f9 } .title { font-weight: 600 } .quiet { fill: #5b6676 }
 .grid { stroke: #dfe4ec; stroke-width: 1 } .axis { stroke: #8b96a6; stroke-width: 1 } .zero { stroke: #c3cbd8; stroke-width: 1 }
 .caller { fill: #2f73d8 } .caller-peak { fill: #2f73d8; fill-opacity: .38 }
 .heard { fill: #0f8f83 } .heard-peak { fill: #0f8f83; fill-opacity: .38 }
@@ -48,7 +48,7 @@ text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neu
 .outage { fill: #dc5b4b; fill-opacity: .22 } .outage-edge { stroke: #dc5b4b; stroke-width: 1.5 } .outage-text { fill: #b93a2b }
 .mark { stroke: #8b96a6; stroke-width: 1 }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6eaf1 } .page { fill: #12161d } .lane { fill: #1a2029 } .quiet { fill: #9aa6b8 }
+text { fill: #e6eaf1 } .page { fill: #12161d } .uplink { fill: #1a2029 } .quiet { fill: #9aa6b8 }
 .grid { stroke: #29313d } .axis { stroke: #6c788a } .zero { stroke: #3a4453 } .mark { stroke: #76839a }
 .caller, .caller-peak { fill: #6ea8ff } .heard, .heard-peak { fill: #3cc9ba } .turn { stroke: #3cc9ba }
 .latency { stroke: #b794f6 } .latency-text { fill: #c4a7fa } .clear { stroke: #f06bb2 } .clear-text { fill: #f78cc4 }
@@ -81,7 +81,7 @@ class _Timeline:
     def lanes(self) -> None:
         """The ground of both lanes, and the axis."""
         for name, middle in (("caller", _CALLER_Y), ("heard", _HEARD_Y)):
-            self.drawing.rect("lane", _LEFT, middle - _HALF, _PLOT, 2 * _HALF, radius=4)
+            self.drawing.rect("uplink", _LEFT, middle - _HALF, _PLOT, 2 * _HALF, radius=4)
             self.drawing.text(name, _LEFT - 12, middle + 4, name, size=13, anchor="end")
         step_s = next((step for step in _TICKS_S if self.duration_s / step * _TICK_ROOM <= _PLOT), _TICKS_S[-1])
         for tick in range(int(self.duration_s / step_s) + 1):

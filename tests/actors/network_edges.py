@@ -11,7 +11,6 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
 from callbot.actors.ports import StreamClosed
-from callbot.effects import OpenSession
 from callbot.wire.gemini import HistoryTurn, ModelMessage
 from callbot.wire.reading import Unreadable
 
@@ -204,6 +203,9 @@ class ModelSocket:
         self.sent.append(("audio", pcm))
         return True
 
+    async def ask(self, text: str) -> None:
+        await self.send_text(text)
+
     async def send_text(self, text: str) -> None:
         await self._send("text", text)
 
@@ -243,9 +245,8 @@ class Model:
     links: list[ModelSocket] = field(default_factory=list)
     orders: list[Any] = field(default_factory=list)
     open_links: int = 0
-    models: tuple[str, ...] = ("gemini-test",)
 
-    async def open(self, order: Any, model_index: int = 0) -> ModelSocket:
+    async def open(self, order: Any) -> ModelSocket:
         self.orders.append(order)
         assert self.open_links == 0, "a session was opened while another one was"
         await asyncio.sleep(self.setup_s)
@@ -258,6 +259,3 @@ class Model:
 
     def _closed(self) -> None:
         self.open_links -= 1
-
-    async def speak_first(self, link: Any, order: OpenSession | int, text: str) -> None:
-        await link.send_text(text)

@@ -8,9 +8,11 @@ from typing import Any
 from network_edges import Model, ModelSocket
 
 from callbot.actors.gemini_session import GeminiSession
-from callbot.actors.lane import UplinkLane
 from callbot.actors.signs import LifeSigns
+from callbot.actors.uplink import Uplink
+from callbot.brief import Brief
 from callbot.effects import OpenSession
+from callbot.gemini.session_config import SessionOrder
 from callbot.messages import CallMessage, Plan, SessionLost, SessionReady, TranscoderMessage
 
 VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))
@@ -21,23 +23,25 @@ class Room:
     """One session with all that it needs around it."""
 
     def __init__(
-        self, model: Model | None = None, *, session_no: int = 1, delay_s: float = 0.0, lane: UplinkLane | None = None
+        self, model: Model | None = None, *, session_no: int = 1, delay_s: float = 0.0, uplink: Uplink | None = None
     ) -> None:
         self.model = model or Model()
-        self.lane = lane or UplinkLane(cap_s=30)
+        self.uplink = uplink or Uplink(cap_s=30)
         self.signs = LifeSigns()
         self.told: list[CallMessage] = []
         self.audio: list[TranscoderMessage] = []
         self.loop = asyncio.get_running_loop()
         self.began_s = self.loop.time()
         self.session = GeminiSession(
-            order=OpenSession(session_no, Plan.NEW, 0, 1),
+            opening=OpenSession(session_no, Plan.NEW, 0, 1),
+            order=SessionOrder("CA1", Brief()),
             opener=self.model,
-            lane=self.lane,
+            uplink=self.uplink,
             signs=self.signs,
             parent=self.told.append,
             transcoder=self.audio.append,
             clock=self.loop.time,
+            wall_clock=self.loop.time,
             max_message_ms=100,
             delay_s=delay_s,
         )

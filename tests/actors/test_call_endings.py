@@ -62,7 +62,7 @@ async def test_the_calls_time_limit_ends_it() -> None:
 
 
 async def test_a_call_in_which_nobody_speaks_ends() -> None:
-    async with on_the_line(caller_silence_s=5.0) as call:
+    async with on_the_line(caller_silence_s=5.0, idle_ask_s=0) as call:
         await call.quiet(8000)
     assert call.summary["reason"] == "nobody_spoke"
 

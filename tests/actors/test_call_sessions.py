@@ -111,7 +111,7 @@ async def test_a_frozen_session_is_asked_once_then_left() -> None:
         await call.hear_caller(1000)
         await call.quiet(12_000)
         assert len(call.model.links) == 2
-        assert [what for kind, what in call.model.links[0].sent if kind == "text"] == [call.actor._machine.record.limits.nudge]
+        assert [what for kind, what in call.model.links[0].sent if kind == "text"] == [call.services.brief.words.nudge]
         await call.quiet(2000)
         call.link.give(*spoken(300), GENERATED, COMPLETE)
         await call.quiet(1000)

@@ -7,7 +7,7 @@ from network_edges import Model, closed
 from session_room import VOICE, Room
 from virtual_time import about
 
-from callbot.actors.lane import UplinkLane
+from callbot.actors.uplink import Uplink
 from callbot.messages import (
     AnswerTool,
     CloseSession,
@@ -100,11 +100,11 @@ async def test_everything_in_a_message_reaches_the_one_it_is_for() -> None:
     assert room.told[1:] == [
         TurnStarted(1, now_s),
         TurnAudible(1, now_s),
-        ToolCalled(1, "f1", "look_up", {"q": 1}, now_s),
-        ToolCalled(1, "callbot-1-1", "end_call", {}, now_s),
+        ToolCalled(1, "f1", "look_up", {"q": 1}, now_s, 1),
+        ToolCalled(1, "callbot-1-1", "end_call", {}, now_s, 1),
         ToolsCancelled(1, ("f0",)),
         GoAway(1, 9.5, now_s),
-        HandleRenewed(1, "handle-1", now_s),
+        HandleRenewed(1, "handle-1", now_s, now_s),
         StreamFault("model_bad_rate"),
         StreamFault("model_unknown_serverContent.newThing"),
     ]
@@ -129,12 +129,12 @@ async def test_an_interruption_takes_back_words_that_were_not_yet_given() -> Non
     room.link.stall()
     room.tell(EndSpeech())
     await asyncio.sleep(1)  # the sender is stuck; what comes now waits
-    room.tell(SayText("nudge"), AnswerTool("f1", "look_up", {}))
+    room.tell(SayText("nudge", until_interrupted=True), SayText("(The caller pressed 4 7)"), AnswerTool("f1", "look_up", {}))
     room.link.give(ModelMessage(interrupted=True))
     await asyncio.sleep(1)
     room.link.resume()
     await asyncio.sleep(1)
-    assert room.link.kinds() == ["stream_end", "tool"]
+    assert room.link.kinds() == ["stream_end", "text", "tool"]
     assert room.told[-1] == ModelInterrupted(0, about(room.began_s + 2.0))
     room.tell(CloseSession())
     await room.ended()
@@ -188,23 +188,23 @@ async def test_closing_sends_first_what_was_given_before() -> None:
 
 async def test_closing_leaves_the_callers_audio_to_the_next_session() -> None:
     room = await Room().ready()
-    room.lane.push(b"\x01" * 640)
+    room.uplink.push(b"\x01" * 640)
     room.tell(CloseSession())
     await room.ended()
-    assert room.link.audio + room.lane.take(10**6) == b"\x01" * 640
+    assert room.link.audio + room.uplink.take(10**6) == b"\x01" * 640
 
 
 async def test_closing_a_session_whose_socket_is_stuck_takes_a_second() -> None:
     """A send that never returned once kept the session from ending, and the call from its next one."""
     room = await Room().ready()
     room.link.stall()
-    room.lane.push(b"\x01" * 640)
+    room.uplink.push(b"\x01" * 640)
     await asyncio.sleep(1)
     room.tell(CloseSession())
     lost = await room.ended()
     assert lost.cause == "closed_by_us"
     assert lost.at_s <= room.began_s + 3.0 + 1e-6
-    assert room.lane.take(10**6) == b"\x01" * 640
+    assert room.uplink.take(10**6) == b"\x01" * 640
 
 
 async def test_a_loss_that_comes_while_the_session_closes_is_no_loss() -> None:
@@ -224,14 +224,14 @@ async def test_a_cancelled_session_closes_its_socket_and_says_nothing() -> None:
 
 
 async def test_sessions_one_after_the_other_never_overlap() -> None:
-    model, lane = Model(), UplinkLane(cap_s=30)
+    model, uplink = Model(), Uplink(cap_s=30)
     sent = b""
     for session_no in range(1, 6):
-        room = Room(model, session_no=session_no, lane=lane)
+        room = Room(model, session_no=session_no, uplink=uplink)
         for number in range(10):
             chunk = bytes([session_no * 16 + number]) * 640
             sent += chunk
-            lane.push(chunk)
+            uplink.push(chunk)
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
         if session_no % 2:
@@ -239,4 +239,4 @@ async def test_sessions_one_after_the_other_never_overlap() -> None:
         else:
             room.tell(CloseSession())
         await room.ended()
-    assert b"".join(link.audio for link in model.links) + lane.take(10**6) == sent
+    assert b"".join(link.audio for link in model.links) + uplink.take(10**6) == sent

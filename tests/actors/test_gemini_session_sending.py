@@ -7,19 +7,19 @@ from network_edges import closed
 from session_room import FRAME, Room
 from virtual_time import about
 
-from callbot.actors.lane import UplinkLane
+from callbot.actors.uplink import Uplink
 from callbot.messages import AnswerTool, CloseSession, Decision, EndSpeech, ProbeLink, SayText, SendSilence
 
 
 async def test_what_waited_is_sent_at_once_in_large_messages_then_frame_by_frame() -> None:
-    lane = UplinkLane(cap_s=30)
+    uplink = Uplink(cap_s=30)
     waiting = b"".join(struct.pack("<h", number) * 320 for number in range(100))
     for at in range(0, len(waiting), 640):
-        lane.push(waiting[at : at + 640])
-    room = await Room(lane=lane).ready()
+        uplink.push(waiting[at : at + 640])
+    room = await Room(uplink=uplink).ready()
     assert room.link.audio == waiting
     assert {len(what) for _, what in room.link.sent} == {3200}
-    lane.push(FRAME)
+    uplink.push(FRAME)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert room.link.sent[-1] == ("audio", FRAME)
@@ -30,7 +30,7 @@ async def test_what_waited_is_sent_at_once_in_large_messages_then_frame_by_frame
 
 async def test_words_go_before_the_audio_that_waits() -> None:
     room = Room()
-    room.lane.push(FRAME)
+    room.uplink.push(FRAME)
     room.tell(SayText("Say hello."))
     await room.ready()
     assert room.link.kinds() == ["text", "audio"]
@@ -58,9 +58,9 @@ async def test_silence_is_sent_only_when_no_speech_waits() -> None:
     await asyncio.sleep(1)
     assert room.link.sent == [("audio", bytes(3200))]
     room.link.stall()
-    room.lane.push(b"\x01" * 640)
+    room.uplink.push(b"\x01" * 640)
     await asyncio.sleep(1)
-    room.lane.push(b"\x02" * 640)
+    room.uplink.push(b"\x02" * 640)
     room.tell(SendSilence(100))
     await asyncio.sleep(1)
     room.link.resume()
@@ -91,11 +91,11 @@ async def test_a_pong_is_a_sign_of_life_and_a_failed_ping_is_none() -> None:
 async def test_audio_that_could_not_be_sent_goes_to_the_next_session_first() -> None:
     room = await Room().ready()
     room.link.fails = closed(1006)
-    room.lane.push(b"\x01" * 640)
+    room.uplink.push(b"\x01" * 640)
     await asyncio.sleep(0.001)
-    room.lane.push(b"\x02" * 640)
+    room.uplink.push(b"\x02" * 640)
     await room.ended()
-    second = await Room(room.model, session_no=2, lane=room.lane).ready()
+    second = await Room(room.model, session_no=2, uplink=room.uplink).ready()
     assert second.link.audio == b"\x01" * 640 + b"\x02" * 640
     second.tell(CloseSession())
     await second.ended()
@@ -105,7 +105,7 @@ async def test_the_code_of_a_loss_comes_from_the_receiver_although_the_sender_no
     room = await Room().ready()
     room.link.fails = closed(1006)
     room.loop.call_later(0.5, room.link.give, closed(1007, "Request contains an invalid argument."))
-    room.lane.push(FRAME)
+    room.uplink.push(FRAME)
     lost = await room.ended()
     assert (lost.decision, lost.cause, lost.code) == (Decision.RESUME_WITHOUT_REPLAY, "close_1007_bad_input", 1007)
 
@@ -113,7 +113,7 @@ async def test_the_code_of_a_loss_comes_from_the_receiver_although_the_sender_no
 async def test_a_sender_whose_receiver_never_notices_ends_the_session_all_the_same() -> None:
     room = await Room().ready()
     room.link.fails = OSError("broken pipe")
-    room.lane.push(FRAME)
+    room.uplink.push(FRAME)
     lost = await room.ended()
     assert (lost.decision, lost.cause) == (Decision.RESUME, "unreachable")
     assert lost.at_s == about(room.began_s + 2.0)

@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from callbot.actors.lane import UplinkLane
 from callbot.actors.transcoder import Transcoder
+from callbot.actors.uplink import Uplink
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
 from callbot.audio.resample import CallerUpsampler, Converter, ModelDownsampler
@@ -36,11 +36,11 @@ class Desk:
     """A transcoder that is running, and everything it said."""
 
     def __init__(self, downsampler: str = "sinc_medium") -> None:
-        self.lane = UplinkLane(cap_s=30)
+        self.uplink = Uplink(cap_s=30)
         self.played: list[TwilioIOMessage] = []
         self.told: list[CallMessage] = []
         self.transcoder = Transcoder(
-            lane=self.lane,
+            uplink=self.uplink,
             twilio_io=self.played.append,
             parent=self.told.append,
             upsampler="sinc_medium",
@@ -65,8 +65,8 @@ def converted(pcm: bytes, rate_hz: int = 24_000) -> bytes:
 def test_the_callers_audio_goes_to_the_lane_at_16_khz_without_a_remainder(desk: Desk) -> None:
     for number in range(50):
         desk.transcoder.handle(CallerAudio(SPEECH, number * 0.02))
-    assert desk.lane.held_ms == 1000
-    assert desk.lane.take(10**6) == CallerUpsampler().push(SPEECH * 50)
+    assert desk.uplink.held_ms == 1000
+    assert desk.uplink.take(10**6) == CallerUpsampler().push(SPEECH * 50)
 
 
 def test_the_models_audio_goes_out_in_whole_frames_and_to_the_last_sample(desk: Desk) -> None:

@@ -12,12 +12,12 @@ from callbot.messages import (
     ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
-    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
     TurnStarted,
+    TurnWorking,
 )
 from callbot.wire.gemini import AudioPart, ModelMessage, Transcription, Usage
 
@@ -57,11 +57,11 @@ def test_everything_in_one_message_is_told_as_if_it_had_come_one_by_one() -> Non
         turn_complete_reason="STOP",
     )
     assert feed(TurnBook(1), everything) == [
-        Transcribed(Role.CALLER, "hello", 0),
+        Transcribed("caller", "hello", 0),
         TurnStarted(1, 1.0),
         TurnAudible(1, 1.0),
         ModelAudio(1, VOICE, 24_000),
-        Transcribed(Role.BOT, "good day", 1),
+        Transcribed("bot", "good day", 1),
         ModelUsage(5, 7),
         ModelAudioEnded(1),
         TurnGenerated(1, audible=True, at_s=1.0),
@@ -75,13 +75,14 @@ def test_a_session_counts_on_from_where_the_last_one_was() -> None:
     assert numbers == [8, 9]
 
 
-def test_a_turn_is_open_from_its_first_content_to_its_completion() -> None:
+def test_a_tool_call_belongs_to_the_open_turn_or_to_the_next() -> None:
     book = TurnBook(1)
+    assert book.turn_of_a_call == 1
     feed(book, voice())
-    assert [book.turn_open, *(feed(book, message) and book.turn_open for message in (GENERATED, COMPLETE))] == [
-        True,
-        True,
-        False,
+    assert [book.turn_of_a_call, *(feed(book, message) and book.turn_of_a_call for message in (GENERATED, COMPLETE))] == [
+        1,
+        1,
+        2,
     ]
 
 
@@ -138,7 +139,7 @@ def test_an_interruption_names_the_turn_it_cuts() -> None:
     book = TurnBook(4)
     feed(book, voice())
     assert feed(book, INTERRUPTED) == [ModelInterrupted(4, 1.0)]
-    assert not book.turn_open
+    assert book.turn_of_a_call == 5
 
 
 def test_audio_in_the_interruptions_own_message_goes_nowhere() -> None:
@@ -198,7 +199,7 @@ def test_a_generation_that_completes_with_the_interruption_does_not_end_the_turn
 def test_a_spoken_filler_ends_its_audio_but_not_the_wait_for_the_answer(status: str) -> None:
     book = TurnBook(1)
     events = feed(book, voice(), ModelMessage(turn_complete=True, interaction_status=status))
-    assert events[-1] == TurnGenerated(1, audible=True, at_s=1.0)
+    assert events[-2:] == [TurnGenerated(1, audible=True, at_s=1.0), TurnWorking(1, 1.0)]
     assert not any(isinstance(event, TurnCompleted) for event in events)
     assert feed(book, voice())[0] == TurnStarted(2, 1.0)
 
@@ -206,20 +207,20 @@ def test_a_spoken_filler_ends_its_audio_but_not_the_wait_for_the_answer(status: 
 def test_words_of_the_caller_belong_to_the_newest_turn_and_empty_ones_are_none() -> None:
     book = TurnBook(1)
     feed(book, voice())
-    assert feed(book, ModelMessage(input_transcription=Transcription("stop"))) == [Transcribed(Role.CALLER, "stop", 1)]
+    assert feed(book, ModelMessage(input_transcription=Transcription("stop"))) == [Transcribed("caller", "stop", 1)]
     assert feed(book, ModelMessage(input_transcription=Transcription(""), output_transcription=Transcription(""))) == []
 
 
 def test_a_turn_that_the_session_broke_off_has_no_more_audio() -> None:
     book = TurnBook(3)
-    assert book.abandon() is None
+    assert book.cut_off() == 0
     feed(book, voice())
-    assert book.abandon() == ModelAudioEnded(3)
-    assert book.abandon() is None
+    assert book.cut_off() == 3
+    assert book.cut_off() == 0
 
 
 @pytest.mark.parametrize("last", [GENERATED, COMPLETE, INTERRUPTED])
 def test_a_turn_whose_audio_had_ended_or_was_cut_is_not_ended_again(last: ModelMessage) -> None:
     book = TurnBook(3)
     feed(book, voice(), last)
-    assert book.abandon() is None
+    assert book.cut_off() == 0

@@ -13,12 +13,13 @@ from network_edges import Model, ModelSocket, TwilioSocket, media
 
 from callbot.actors.call import CallActor
 from callbot.actors.call_metrics import CallMetrics
-from callbot.actors.services import CallServices, PrewarmedLinks
+from callbot.actors.services import CallServices
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
 from callbot.audio.resample import ModelDownsampler
 from callbot.messages import Ending, StreamStarted
-from callbot.settings import Settings
+from callbot.settings import Settings, brief_of
+from callbot.store.conversations import MemoryConversations
 from callbot.tools import Toolbox, standard_toolbox
 from callbot.wire.gemini import AudioPart, ModelMessage
 
@@ -91,7 +92,8 @@ class WholeCall:
         model: Model | None = None,
         *,
         toolbox: Toolbox | None = None,
-        prewarmed: PrewarmedLinks | None = None,
+        conversations: MemoryConversations | None = None,
+        stream_no: int = 1,
         **settings: Any,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -102,19 +104,23 @@ class WholeCall:
         self.endings: list[tuple[str, Ending, bool]] = []  # and whether the socket was closed by then
         self.spoken_frames = 0
         values: dict[str, Any] = {"greeting": "", "gemini_api_key": "k", **settings}
+        self.settings = Settings(**{"_env_file": None, **values})
+        self.conversations = conversations or MemoryConversations(self.loop.time)
         self.services = CallServices(
-            settings=Settings(**{"_env_file": None, **values}),
-            connector=self.model,
+            brief=brief_of(self.settings),
+            opener=self.model,
+            conversations=self.conversations,
             record_ending=lambda call, ending: self.endings.append((call, ending, self.twilio.closed is not None)),
             log=self.log,
             clock=self.loop.time,
+            wall_clock=lambda: 1_700_000_000.0 + self.loop.time(),
+            log_transcripts=self.settings.log_transcripts,
             toolbox=toolbox or standard_toolbox(),
-            prewarmed=prewarmed,
             redact=lambda text: text,
             metrics=CallMetrics(),
             random=Random(1),
         )
-        started = StreamStarted("CA1", "MZ1", "AC1", self.began_s, caller="***5310")
+        started = StreamStarted("CA1", "MZ1", "AC1", self.began_s, caller="***5310", stream_no=stream_no)
         self.actor = CallActor(started, self.twilio, self.services)
 
     @property

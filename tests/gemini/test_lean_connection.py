@@ -15,6 +15,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
+from callbot.gemini.capabilities import Opening
 from callbot.gemini.connection import LeanConnection
 from callbot.gemini.link import DirectLink
 
@@ -213,7 +214,9 @@ async def test_an_answer_that_comes_at_once_leaves_others_their_turn() -> None:
         await peer.wait_closed()
 
     async with connected(handler) as connection:
-        link = DirectLink(contextlib.nullcontext(), cast("AsyncSession", SimpleNamespace(_ws=connection)))
+        link = DirectLink(
+            contextlib.nullcontext(), cast("AsyncSession", SimpleNamespace(_ws=connection)), Opening.REALTIME_TEXT
+        )
         turns, at_turn = 0, list[int]()
 
         async def listen() -> None:

@@ -15,12 +15,14 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Response
 
+from callbot.brief import Brief
 from callbot.gemini.link import ModelLink
 from callbot.gemini.prewarm import Prewarmer
 from callbot.gemini.session_config import SessionOrder
 
 SECRET = "AIza-not-for-the-log-7c1f"
 KEEP_S = 5.0
+BRIEF = Brief(models=("first-model", "second-model"))
 
 
 class Link:
@@ -39,16 +41,15 @@ class Link:
 class Opener:
     """Opens links when it is told to, or fails."""
 
-    models: tuple[str, ...] = ("first-model", "second-model")
     at_once: bool = True
     failure: BaseException | None = None
     opened: list[Link] = field(default_factory=list)
-    orders: list[tuple[SessionOrder, int]] = field(default_factory=list)
+    orders: list[SessionOrder] = field(default_factory=list)
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     cancelled: int = 0
 
-    async def open(self, order: SessionOrder, model_index: int) -> ModelLink:
-        self.orders.append((order, model_index))
+    async def open(self, order: SessionOrder) -> ModelLink:
+        self.orders.append(order)
         if not self.at_once:
             gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.append(gate)
@@ -98,7 +99,7 @@ async def warm(opener: Opener | None = None, *, max_waiting: int = 2) -> AsyncIt
     opener, log = opener or Opener(), Log()
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
-        prewarmer = Prewarmer(opener, tasks, keep_s=KEEP_S, max_waiting=max_waiting, log=log)
+        prewarmer = Prewarmer(opener, tasks, brief=BRIEF, keep_s=KEEP_S, max_waiting=max_waiting, log=log)
         around = Warm(prewarmer, opener, log, loop.time())
         with patch.object(loop, "time", lambda: around.now_s):
             yield around
@@ -116,8 +117,8 @@ async def test_a_session_of_the_first_model_without_handle_or_history_is_opened_
     async with warm() as line:
         line.prewarmer.prepare("CA1")
         assert line.opener.orders == [], "the webhook's answer waits for nothing"
-        assert await line.prewarmer.take("CA1") is cast("Any", line.opener.opened[0])
-    assert line.opener.orders == [(SessionOrder(model="first-model"), 0)]
+        assert await line.prewarmer.take("CA1", BRIEF) is cast("Any", line.opener.opened[0])
+    assert line.opener.orders == [SessionOrder("CA1", BRIEF)]
     assert line.opener.opened[0].is_open, "it is the call's now, which closes it"
     assert line.log.lines == []
 
@@ -125,15 +126,15 @@ async def test_a_session_of_the_first_model_without_handle_or_history_is_opened_
 async def test_a_session_is_handed_over_once() -> None:
     async with warm() as line:
         line.prewarmer.prepare("CA1")
-        assert await line.prewarmer.take("CA1") is not None
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is not None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
 
 
 async def test_two_who_ask_at_once_for_one_session_do_not_share_it() -> None:
     async with warm(Opener(at_once=False)) as line:
         line.prewarmer.prepare("CA1")
         await turns()
-        asking = [asyncio.create_task(line.prewarmer.take("CA1")) for _ in range(2)]
+        asking = [asyncio.create_task(line.prewarmer.take("CA1", BRIEF)) for _ in range(2)]
         await turns()
         line.opener.waiting[0].set_result(None)
         taken = await asyncio.gather(*asking)
@@ -146,9 +147,9 @@ async def test_a_session_is_bound_to_its_call() -> None:
         line.prewarmer.prepare("CA2")
         await turns()
         first, second = line.opener.opened
-        assert await line.prewarmer.take("CA3") is None
-        assert await line.prewarmer.take("CA2") is cast("Any", second)
-        assert await line.prewarmer.take("CA1") is cast("Any", first)
+        assert await line.prewarmer.take("CA3", BRIEF) is None
+        assert await line.prewarmer.take("CA2", BRIEF) is cast("Any", second)
+        assert await line.prewarmer.take("CA1", BRIEF) is cast("Any", first)
 
 
 async def test_a_webhook_that_is_told_twice_opens_one_session() -> None:
@@ -165,17 +166,17 @@ async def test_beyond_the_limit_none_is_opened_until_one_has_been_taken() -> Non
             line.prewarmer.prepare(f"CA{number}")
         await turns()
         assert len(line.opener.opened) == 2
-        assert await line.prewarmer.take("CA4") is None
-        assert await line.prewarmer.take("CA0") is not None
+        assert await line.prewarmer.take("CA4", BRIEF) is None
+        assert await line.prewarmer.take("CA0", BRIEF) is not None
         line.prewarmer.prepare("CA4")
-        assert await line.prewarmer.take("CA4") is not None
+        assert await line.prewarmer.take("CA4", BRIEF) is not None
     assert len(line.opener.opened) == 3
 
 
 async def test_a_limit_of_none_opens_nothing() -> None:
     async with warm(max_waiting=0) as line:
         line.prewarmer.prepare("CA1")
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
     assert line.opener.orders == []
 
 
@@ -188,9 +189,9 @@ async def test_what_nobody_takes_in_time_is_closed_and_makes_room() -> None:
         await line.pass_time(1.0)
         assert line.opener.opened[0].closed_within_s == [1.0]
         assert line.log.lines == [("info", "session.prewarm_unused", {"call_sid": "CA1"})]
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
         line.prewarmer.prepare("CA2")
-        assert await line.prewarmer.take("CA2") is not None
+        assert await line.prewarmer.take("CA2", BRIEF) is not None
 
 
 async def test_an_opening_that_takes_too_long_is_broken_off() -> None:
@@ -199,7 +200,7 @@ async def test_an_opening_that_takes_too_long_is_broken_off() -> None:
         await turns()
         await line.pass_time(KEEP_S + 1.0)
         assert line.opener.cancelled == 1
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
     assert line.log.lines == [("warning", "session.prewarm_failed", {"call_sid": "CA1", "cause": "timed_out"})]
 
 
@@ -207,7 +208,7 @@ async def test_an_opening_that_its_call_waits_for_has_the_openers_own_time() -> 
     async with warm(Opener(at_once=False)) as line:
         line.prewarmer.prepare("CA1")
         await turns()
-        taking = asyncio.create_task(line.prewarmer.take("CA1"))
+        taking = asyncio.create_task(line.prewarmer.take("CA1", BRIEF))
         await turns()
         await line.pass_time(2 * KEEP_S)
         assert (line.opener.cancelled, taking.done()) == (0, False)
@@ -219,7 +220,7 @@ async def test_an_opening_that_its_call_waits_for_has_the_openers_own_time() -> 
 async def test_a_call_that_comes_before_its_session_has_begun_to_open_has_that_time_too() -> None:
     async with warm(Opener(at_once=False)) as line:
         line.prewarmer.prepare("CA1")
-        taking = asyncio.create_task(line.prewarmer.take("CA1"))
+        taking = asyncio.create_task(line.prewarmer.take("CA1", BRIEF))
         await turns()
         await line.pass_time(2 * KEEP_S)
         line.opener.waiting[0].set_result(None)
@@ -230,7 +231,7 @@ async def test_a_call_that_ends_while_it_waits_leaves_no_session() -> None:
     async with warm(Opener(at_once=False)) as line:
         line.prewarmer.prepare("CA1")
         await turns()
-        taking = asyncio.create_task(line.prewarmer.take("CA1"))
+        taking = asyncio.create_task(line.prewarmer.take("CA1", BRIEF))
         await turns()
         taking.cancel()
         await turns()
@@ -245,7 +246,7 @@ async def test_a_session_that_died_while_it_waited_is_not_handed_over() -> None:
         line.prewarmer.prepare("CA1")
         await turns()
         line.opener.opened[0].is_open = False
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
     assert line.opener.opened[0].closed_within_s == [1.0]
 
 
@@ -259,8 +260,8 @@ async def test_stop_closes_what_waits_breaks_off_what_opens_and_opens_nothing_mo
         line.prewarmer.stop()
         line.prewarmer.prepare("CA3")
         await turns()
-        assert await line.prewarmer.take("CA1") is None
-        assert await line.prewarmer.take("CA2") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
+        assert await line.prewarmer.take("CA2", BRIEF) is None
     assert line.opener.opened[0].closed_within_s == [1.0]
     assert (line.opener.cancelled, len(line.opener.orders)) == (1, 2)
 
@@ -268,7 +269,7 @@ async def test_stop_closes_what_waits_breaks_off_what_opens_and_opens_nothing_mo
 async def test_stop_leaves_a_session_to_the_call_that_has_it() -> None:
     async with warm() as line:
         line.prewarmer.prepare("CA1")
-        assert await line.prewarmer.take("CA1") is not None
+        assert await line.prewarmer.take("CA1", BRIEF) is not None
         line.prewarmer.stop()
     assert line.opener.opened[0].is_open
 
@@ -291,19 +292,19 @@ async def test_a_session_that_cannot_be_opened_is_nothing_that_is_kept_and_its_l
     async with warm(Opener(failure=failure), max_waiting=1) as line:
         line.prewarmer.prepare("CA1")
         await turns()
-        assert await line.prewarmer.take("CA1") is None
+        assert await line.prewarmer.take("CA1", BRIEF) is None
         assert line.log.lines == [("warning", "session.prewarm_failed", {"call_sid": "CA1", "cause": cause})]
         assert SECRET not in str(line.log.lines)
         line.opener.failure = None
         line.prewarmer.prepare("CA2")  # its place is free again
-        assert await line.prewarmer.take("CA2") is not None
+        assert await line.prewarmer.take("CA2", BRIEF) is not None
 
 
 async def test_a_call_that_waits_for_a_session_that_cannot_be_opened_is_told_so() -> None:
     async with warm(Opener(at_once=False, failure=OSError("no route"))) as line:
         line.prewarmer.prepare("CA1")
         await turns()
-        taking = asyncio.create_task(line.prewarmer.take("CA1"))
+        taking = asyncio.create_task(line.prewarmer.take("CA1", BRIEF))
         await turns()
         line.opener.waiting[0].set_result(None)
         assert await taking is None

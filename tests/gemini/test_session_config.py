@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 from google.genai import types
 
-from callbot.gemini.capabilities import capabilities_of
-from callbot.gemini.session_config import SaidLine, SessionOrder, build, unsupported
-from callbot.settings import Settings
+from callbot.brief import Brief
+from callbot.conversation import SaidLine
+from callbot.gemini.capabilities import Backend, capabilities_of
+from callbot.gemini.session_config import SessionOrder, build, unsupported
+from callbot.messages import Role
+from callbot.settings import Settings, brief_of
 
 HANDLE = "secret-handle-77"
-SAID = (SaidLine("caller", "My name is Ada."), SaidLine("bot", "Hello Ada."), SaidLine("caller", "Goodbye."))
+SAID = (SaidLine(Role.CALLER, "My name is Ada."), SaidLine(Role.BOT, "Hello Ada."), SaidLine(Role.CALLER, "Goodbye."))
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +23,20 @@ def _no_settings_from_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def settings(**values: Any) -> Settings:
-    return Settings(**{"_env_file": None, **values})
+def brief(**values: Any) -> Brief:
+    return brief_of(Settings(**{"_env_file": None, **values}))
 
 
-def config(order: SessionOrder | None = None, *, model: str = "gemini-3.8-live", **values: Any) -> types.LiveConnectConfig:
-    given = settings(**values)
-    return build(order or SessionOrder(model), given, capabilities_of(model, given.backend))
+def config(
+    *,
+    model: str = "gemini-3.8-live",
+    backend: Backend = "gemini",
+    handle: str | None = None,
+    history: tuple[SaidLine, ...] = (),
+    **values: Any,
+) -> types.LiveConnectConfig:
+    order = SessionOrder("CA1", brief(model=model, **values), handle=handle, history=history)
+    return build(order, capabilities_of(model, backend))
 
 
 def test_every_session_asks_for_audio_both_transcriptions_and_handles() -> None:
@@ -38,19 +48,19 @@ def test_every_session_asks_for_audio_both_transcriptions_and_handles() -> None:
 
 
 def test_a_handle_is_given_and_none_is_never_sent() -> None:
-    resumed = config(SessionOrder("gemini-3.8-live", handle=HANDLE)).session_resumption
+    resumed = config(handle=HANDLE).session_resumption
     assert resumed is not None
     assert resumed.handle == HANDLE
     fresh = config().session_resumption
     assert fresh is not None
     assert "handle" not in fresh.model_dump(exclude_unset=True)
-    empty = config(SessionOrder("gemini-3.8-live", handle="")).session_resumption
+    empty = config(handle="").session_resumption
     assert empty is not None
     assert "handle" not in empty.model_dump(exclude_unset=True)
 
 
 def test_a_handle_is_in_no_printed_form_of_the_order() -> None:
-    assert HANDLE not in repr(SessionOrder("gemini-3.8-live", handle=HANDLE))
+    assert HANDLE not in repr(SessionOrder("CA1", brief(), handle=HANDLE))
 
 
 def test_each_session_has_a_configuration_of_its_own() -> None:
@@ -59,7 +69,7 @@ def test_each_session_has_a_configuration_of_its_own() -> None:
 
 
 def test_a_resumed_session_is_configured_whole_again() -> None:
-    resumed = config(SessionOrder("gemini-3.8-live", handle=HANDLE), prompt="You are Bo.").model_dump()
+    resumed = config(handle=HANDLE, prompt="You are Bo.").model_dump()
     fresh = config(prompt="You are Bo.").model_dump()
     assert resumed.pop("session_resumption") != fresh.pop("session_resumption")
     assert resumed == fresh
@@ -77,7 +87,7 @@ def test_a_prompt_file_comes_before_the_setting(tmp_path: Path) -> None:
 
 
 def test_the_conversation_so_far_is_told_as_context_that_asks_for_nothing() -> None:
-    instruction = str(config(SessionOrder("gemini-3.8-live", history=SAID), prompt="You are Bo.").system_instruction)
+    instruction = str(config(history=SAID, prompt="You are Bo.").system_instruction)
     assert instruction.startswith("You are Bo.")
     assert instruction.endswith("Caller: My name is Ada.\nYou: Hello Ada.\nCaller: Goodbye.")
     for rule in ("do not greet the caller again", "do not repeat or answer", "earlier goodbye"):
@@ -85,8 +95,7 @@ def test_the_conversation_so_far_is_told_as_context_that_asks_for_nothing() -> N
 
 
 def test_a_model_that_takes_its_history_as_content_is_told_so_and_not_in_the_instruction() -> None:
-    order = SessionOrder("gemini-3.1-flash-live", history=SAID)
-    asked = config(order, model="gemini-3.1-flash-live", prompt="You are Bo.")
+    asked = config(history=SAID, model="gemini-3.1-flash-live", prompt="You are Bo.")
     assert asked.system_instruction == "You are Bo."
     assert asked.history_config == types.HistoryConfig(initial_history_in_client_content=True)
 
@@ -102,7 +111,7 @@ def test_voice_and_language_are_set_where_the_model_takes_them() -> None:
     assert speech is not None
     assert speech.voice_config is not None
     assert speech.voice_config.prebuilt_voice_config == types.PrebuiltVoiceConfig(voice_name="Kore")
-    vertex = config(model="gemini-live-2.5-flash", use_vertexai=True, language="de-DE").speech_config
+    vertex = config(model="gemini-live-2.5-flash", backend="vertex", language="de-DE").speech_config
     assert vertex is not None
     assert (vertex.language_code, vertex.voice_config) == ("de-DE", None)
 
@@ -114,13 +123,13 @@ def test_a_language_that_cannot_be_set_is_asked_for_in_words() -> None:
 
 
 def test_what_a_model_does_not_take_is_left_out_and_named() -> None:
-    given = settings(temperature=0.4, language="de-DE")
+    given = brief(temperature=0.4, language="de-DE", model="gemini-9-live")
     unknown = capabilities_of("gemini-9-live", "gemini")
-    assert build(SessionOrder("gemini-9-live"), given, unknown).temperature is None
+    assert build(SessionOrder("CA1", given), unknown).temperature is None
     assert unsupported(given, unknown) == ["CALLBOT_TEMPERATURE", "CALLBOT_LANGUAGE"]
-    assert unsupported(settings(), unknown) == []
+    assert unsupported(brief(), unknown) == []
     assert config(temperature=0.4).temperature == 0.4
-    assert unsupported(settings(temperature=0.4), capabilities_of("gemini-3.8-live", "gemini")) == []
+    assert unsupported(brief(temperature=0.4), capabilities_of("gemini-3.8-live", "gemini")) == []
 
 
 def test_the_services_ear_is_set_for_a_telephone() -> None:
@@ -152,7 +161,6 @@ def test_the_context_is_compressed_unless_that_is_turned_off() -> None:
 
 def test_functions_are_declared_when_there_are_any() -> None:
     assert config().tools is None
-    given = settings()
     declaration = types.FunctionDeclaration(name="end_call", description="End the call.")
-    asked = build(SessionOrder("gemini-3.8-live"), given, capabilities_of("gemini-3.8-live", "gemini"), [declaration])
+    asked = build(SessionOrder("CA1", brief()), capabilities_of("gemini-3.8-live", "gemini"), [declaration])
     assert asked.tools == [types.Tool(function_declarations=[declaration])]

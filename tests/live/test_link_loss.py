@@ -176,7 +176,7 @@ async def aborted() -> None:
     missed = {name: (frames, unread[first.number]) for name, (frames, (first, _)) in done.items()}
     print(f"\nframes missed, of them unread when the link was cut: {missed}\nhole between the sessions, ms: {holes_ms(done)}")
     assert all(0 <= frames - never_read <= LAST_FRAME for frames, never_read in missed.values()), missed
-    # Nothing of it was lost between lane and link: what was given to sockets is what arrived and what was in them.
+    # Nothing of it was lost between uplink and link: what was given to sockets is what arrived and what was in them.
     arrived_ms = sum(len(session.pcm) for session in line_up.standin.sessions) // 32
     given_ms = sum(summary["uplink_ms"] for summary in line_up.log("call.summary"))
     assert abs(given_ms - arrived_ms - 20 * sum(frames for frames, _ in missed.values())) <= 20 * len(missed)

@@ -5,7 +5,7 @@ It tells the machine what the real one would, late and stale news included, and 
 
 from dataclasses import replace
 
-from call_machine import STARTED
+from call_machine import STARTED, conversation
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -60,27 +60,17 @@ from callbot.messages import (
     TurnSpeaking,
     TurnStarted,
 )
-from callbot.states import TABLE, CallMachine, IllegalEventError, Limits, State
+from callbot.states import TABLE, CallMachine, IllegalEventError, State
 
 SECRET = "secret-handle"
 DECISIONS = st.sampled_from(Decision)
 MOVES = {(row.source.value, row.dest.value) for row in TABLE}
 
+CALLS_OWN = {Timer.MAX_CALL, Timer.IDLE, Timer.GOODBYE, Timer.COMFORT, Timer.SPEECH, Timer.TROUBLE}
 MAY_RUN = {
-    State.CONNECTING: {Timer.MAX_CALL, Timer.UNREACHABLE, Timer.COMFORT, Timer.IDLE, Timer.KEYS},
-    State.STREAMING: {
-        Timer.MAX_CALL,
-        Timer.IDLE,
-        Timer.GOODBYE,
-        Timer.KEYS,
-        Timer.COMFORT,
-        Timer.FIRST_AUDIO,
-        Timer.TURN_GAP,
-        Timer.TURN_COMPLETE,
-        Timer.MOVE,
-        Timer.ROTATE,
-    },
-    State.RECONNECTING: {Timer.MAX_CALL, Timer.IDLE, Timer.GOODBYE, Timer.KEYS, Timer.UNREACHABLE, Timer.COMFORT},
+    State.CONNECTING: CALLS_OWN | {Timer.UNREACHABLE},
+    State.STREAMING: set(Timer) - {Timer.UNREACHABLE, Timer.DRAIN, Timer.FAREWELL},
+    State.RECONNECTING: CALLS_OWN | {Timer.UNREACHABLE},
     State.DRAINING: {Timer.DRAIN, Timer.FAREWELL},
     State.CLOSED: set[Timer](),
 }
@@ -91,12 +81,12 @@ class CallWorld(RuleBasedStateMachine):
 
     @initialize(models=st.integers(1, 3), greeting=st.sampled_from(["", "Say hello."]), restarts=st.integers(0, 3))
     def begin(self, models: int, greeting: str, restarts: int) -> None:
-        self.machine = CallMachine(Limits(models=models, greeting=greeting, max_restarts=restarts, max_tries=4))
+        self.machine = CallMachine(conversation(models=models, greeting=greeting, max_restarts=restarts, max_tries=4))
         self.log: list[Effect] = []
         self.sessions: dict[int, str] = {}  # the live ones: "opening", "open"; and "ended", whose exit is still to come
         self.told_to_close: set[int] = set()
         self.children = {Child.TWILIO_IO, Child.TRANSCODER, Child.HEARTBEAT}
-        self.timers: set[Timer] = set()
+        self.timers: dict[Timer, float] = {}
         self.first_turns: list[int] = []
         self.turn = 0
         self.tools: set[str] = set()
@@ -130,11 +120,11 @@ class CallWorld(RuleBasedStateMachine):
                 assert not self.told_to_close.intersection(self.live())
             case Tell(message=CloseStream()):
                 assert any(isinstance(before, RecordEnding) for before in self.log)
-            case StartTimer(name=name, delay_s=delay_s):
-                assert delay_s >= 0
-                self.timers.add(name)
-            case StopTimer(name=name):
-                self.timers.discard(name)
+            case StartTimer(timer=timer, due_s=due_s):
+                assert self.timers.get(timer) != due_s, "it runs already"
+                self.timers[timer] = due_s
+            case StopTimer(timer=timer):
+                del self.timers[timer]
             case RestartChild(child=child):
                 self.children.add(child)
             case RunTool(call=call):
@@ -189,13 +179,13 @@ class CallWorld(RuleBasedStateMachine):
             del self.sessions[session_no]
             before, state = self.machine.record, self.machine.state
             effects = self.tell(ChildExited(Child.GEMINI_SESSION, session_no, "KeyError: 'x'", 1.0))
-            if state in {State.STREAMING, State.RECONNECTING} and before.restarts >= before.limits.max_restarts:
+            if before.restarts >= before.limits.max_restarts and state is not State.CLOSED:
                 assert not any(isinstance(effect, OpenSession) for effect in effects), "crashes without end"
 
     @rule(decision=DECISIONS, behind=st.integers(1, 3))
     def stale_news_of_an_earlier_session_come(self, decision: Decision, behind: int) -> None:
         session_no = self.machine.record.session_no - behind
-        before = (self.machine.state, self.machine.record)
+        before = (self.machine.state, self.machine.record.session, self.machine.record.conversation)
         for event in (
             SessionLost(session_no, decision, "close_1006_link_lost", 1006, "", 1.0),
             SessionReady(session_no, Plan.NEW, 300, 1.0),
@@ -207,7 +197,8 @@ class CallWorld(RuleBasedStateMachine):
             effects = self.tell(event)
             # A late ready in Draining is told to close once more; that is all that stale news may do.
             assert all(effect == Tell(CloseSession()) for effect in effects)
-        assert (self.machine.state, self.machine.record) == before
+        after = (self.machine.state, self.machine.record.session, self.machine.record.conversation.end_line())
+        assert after == (before[0], before[1], before[2].end_line())
 
     @rule(
         at_s=st.sampled_from([1.0, 6.0])
@@ -269,7 +260,7 @@ class CallWorld(RuleBasedStateMachine):
     @rule(name=st.sampled_from(["look_up", "end_call"]))
     def the_model_calls_a_tool(self, name: str) -> None:
         for session_no in self.live():
-            self.tell(ToolCalled(session_no, f"f{len(self.log)}", name, {}, 1.0))
+            self.tell(ToolCalled(session_no, f"f{len(self.log)}", name, {}, 1.0, self.turn + 1))
 
     @rule(ends_call=st.booleans())
     def a_tool_finishes(self, ends_call: bool) -> None:
@@ -284,14 +275,16 @@ class CallWorld(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_running_timer_fires(self, data: st.DataObject) -> None:
         if self.timers:
-            name = data.draw(st.sampled_from(sorted(self.timers)))
-            self.timers.discard(name)
-            self.tell(TimerFired(name, 1.0))
+            timer = data.draw(st.sampled_from(sorted(self.timers)))
+            due_s = self.timers.pop(timer)
+            self.tell(TimerFired(timer, due_s, max(1.0, due_s)))
+            assert self.timers.get(timer) != due_s, "it would fire for ever"
 
-    @rule(name=st.sampled_from(sorted(set().union(*MAY_RUN.values()))))
-    def a_timer_that_was_stopped_too_late_fires(self, name: Timer) -> None:
-        if name not in self.timers and name not in {Timer.MAX_CALL, Timer.IDLE, Timer.GOODBYE}:
-            self.tell(TimerFired(name, 1.0))
+    @rule(timer=st.sampled_from(Timer))
+    def a_timer_that_was_stopped_too_late_fires(self, timer: Timer) -> None:
+        before = self.machine.record
+        assert self.tell(TimerFired(timer, -1.0, 1.0)) == ()
+        assert self.machine.record == before
 
     @rule(event=st.sampled_from([Beat(1.0), StreamFault("not_json"), Transcribed(Role.CALLER, "hello", 0)]))
     def something_happens_that_decides_nothing(self, event: CallMessage) -> None:

@@ -22,6 +22,6 @@ def test_every_state_has_its_section(state: State) -> None:
     assert f"\n## {state.value.capitalize()}\n" in PAGE.read_text()
 
 
-@pytest.mark.parametrize("timer", list(Timer))
+@pytest.mark.parametrize("timer", [timer.value for timer in Timer])
 def test_every_timer_is_explained(timer: str) -> None:
     assert f"`{timer}`" in PAGE.read_text()

@@ -1,45 +1,41 @@
-"""Streaming: audio flows both ways; the conversation, keys, handles and limits."""
+"""Streaming: audio flows both ways; the conversation, barge-in, keys, limits, and a caller who says nothing."""
 
 import pytest
 from call_machine import (
     CLOSE_SESSION,
-    GREETS,
     HANDLE,
-    MOVE_TIMERS,
-    QUIET,
     TOOL,
-    WAITS,
+    WORDS,
+    Call,
     asked,
-    change,
-    feed,
-    fired,
     lost,
     moves,
+    nudge,
     ready,
     say,
     streaming,
     talking,
-    timers,
     told,
 )
 
-from callbot.effects import Moved, StartTimer, StopTimer, Tell
+from callbot.effects import Tell
 from callbot.messages import (
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    CloseSession,
+    ClearPlayback,
     Decision,
+    DropTurns,
+    Ending,
     GoAway,
     HandleRenewed,
     KeyPressed,
     ModelInterrupted,
     ModelSilent,
+    Outcome,
     Plan,
-    PlayComfort,
     PlayoutEmpty,
     SayText,
-    Timer,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
@@ -47,256 +43,269 @@ from callbot.messages import (
     TurnStarted,
 )
 from callbot.states import State
+from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
+from callbot.states.regions.keys import NoKeys
+from callbot.states.regions.session import Open
+from callbot.states.regions.turn import Quiet
 
-# The conversation.
+GREETING = "Say hello."
+
+# The greeting.
 
 
 def test_the_call_is_greeted_once_however_many_sessions_it_takes() -> None:
-    machine = streaming(GREETS)
-    feed(machine, TurnStarted(1, 1.0), TurnAudible(1, 1.0), TurnGenerated(1, audible=True, at_s=2.0))
-    machine.handle(lost(1))
-    assert say("Say hello.") not in machine.handle(ready(2))
-    machine.handle(lost(2, Decision.FRESH))
-    assert say("Say hello.") not in machine.handle(ready(3, Plan.HISTORY))
+    call = streaming(greeting=GREETING)
+    call.tell(
+        TurnStarted(1, 1.0), TurnAudible(1, 1.0), TurnGenerated(1, audible=True, at_s=2.0), TurnCompleted(1, True, "", 2.0)
+    )
+    call.tell(lost(1))
+    assert told(call.tell(ready(2))) == []
+    call.tell(lost(2, Decision.FRESH, at_s=20.0))
+    assert told(call.tell(ready(3, Plan.HISTORY, at_s=21.0))) == []
 
 
-def test_a_greeting_that_nobody_heard_is_asked_for_again_of_a_new_session() -> None:
-    machine = streaming(GREETS, handle=False)
-    machine.handle(lost(1))
-    assert say("Say hello.") in machine.handle(ready(2, Plan.NEW))
+@pytest.mark.parametrize("handle", [True, False])
+def test_a_greeting_that_nobody_heard_is_asked_for_again_of_a_new_session(handle: bool) -> None:
+    call = streaming(greeting=GREETING, handle=handle)
+    call.tell(lost(1))
+    assert told(call.tell(ready(2))) == [SayText(GREETING)]
+    assert call.timers["first_audio"] == 7.0
 
 
-def test_a_session_lost_before_its_greeting_was_heard_leaves_it_to_the_next_one() -> None:
-    machine = streaming(GREETS)
-    machine.handle(lost(1))
-    effects = machine.handle(ready(2))
-    assert told(effects) == [SayText("Say hello.")]
-    assert timers(effects)["first_audio"] == 7.0
-
-
-def test_a_resumed_session_is_not_asked_to_greet_again() -> None:
-    machine = streaming(GREETS)
-    feed(machine, TurnStarted(1, 1.0), TurnAudible(1, 1.0), TurnCompleted(1, True, "", 2.0))
-    machine.handle(lost(1))
-    assert told(machine.handle(ready(2))) == []
+# Who speaks, and who is owed an answer.
 
 
 def test_the_callers_pause_begins_the_wait_for_an_answer() -> None:
-    machine = streaming()
-    assert machine.handle(CallerSpoke(1.0)) == (
-        StopTimer(Timer.FIRST_AUDIO),
-        StartTimer(Timer.IDLE, 120.0),
-    )
-    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == WAITS
-    assert machine.handle(CallerSpoke(3.0)) == (
-        StopTimer(Timer.FIRST_AUDIO),
-        StopTimer(Timer.COMFORT),
-        StartTimer(Timer.IDLE, 120.0),
-    )
-    assert machine.handle(CallerPaused(4.0, 900, 4.5)) == WAITS
-    assert machine.record.answer_due
+    call = streaming()
+    call.tell(CallerSpoke(1.0))
+    assert {"first_audio", "comfort", "idle"}.isdisjoint(call.timers)
+    call.tell(CallerPaused(2.0, 900, 2.5))
+    assert (call.timers["first_audio"], call.timers["comfort"]) == (7.0, 3.0)
+    call.tell(CallerSpoke(3.0))
+    assert "first_audio" not in call.timers
 
 
 def test_a_cough_calls_for_no_answer() -> None:
-    machine = streaming()
-    machine.handle(CallerSpoke(1.0))
-    assert machine.handle(CallerPaused(1.1, 200, 1.6)) == ()
-    assert not machine.record.answer_due
+    call = streaming()
+    call.tell(CallerSpoke(1.0), CallerPaused(1.1, 200, 1.6))
+    assert call.record.floor == Nobody()
 
 
 def test_a_cough_while_an_answer_is_due_begins_the_wait_anew() -> None:
-    machine = asked()
-    machine.handle(CallerSpoke(3.0))
-    assert machine.handle(CallerPaused(3.1, 100, 3.6)) == WAITS
+    call = asked()
+    call.tell(CallerSpoke(3.0), CallerPaused(3.1, 100, 3.6))
+    assert call.timers["first_audio"] == 7.0
 
 
 def test_words_under_the_models_own_call_for_no_answer() -> None:
-    machine = talking()
-    machine.handle(CallerSpoke(1.0))
-    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
-    feed(machine, TurnGenerated(1, True, 3.0), CallerSpoke(3.1))  # and while the rest is heard
-    assert machine.handle(CallerPaused(4.0, 900, 4.5)) == ()
+    call = talking()
+    call.tell(CallerSpoke(1.0), CallerPaused(2.0, 900, 2.5))
+    assert call.record.floor == Nobody()
+    call.tell(TurnGenerated(1, True, 3.0), CallerSpoke(3.1), CallerPaused(4.0, 900, 4.5))
+    assert call.record.floor == Nobody(), "the rest is being heard"
 
 
 def test_an_answer_that_begins_before_our_own_detector_is_certain_of_the_pause_is_one() -> None:
-    machine = streaming()
-    feed(machine, CallerSpoke(1.0), TurnStarted(1, 2.4), TurnAudible(1, 2.4), TurnGenerated(1, True, 2.4))
-    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == ()
-    assert not machine.record.answer_due
+    call = streaming()
+    call.tell(
+        CallerSpoke(1.0), TurnStarted(1, 2.4), TurnAudible(1, 2.4), TurnGenerated(1, True, 2.4), CallerPaused(2.0, 900, 2.5)
+    )
+    assert call.record.floor == Nobody()
 
 
 def test_a_turn_in_which_nothing_is_heard_yet_is_no_answer() -> None:
-    machine = streaming()
-    feed(machine, CallerSpoke(1.0), TurnStarted(1, 2.4), TurnSpeaking(1, 2.4))
-    assert machine.handle(CallerPaused(2.0, 900, 2.5)) == WAITS
-    assert machine.handle(TurnCompleted(1, False, "", 3.0))[2] == say(QUIET.nudge)
+    call = streaming()
+    call.tell(CallerSpoke(1.0), TurnStarted(1, 2.4), CallerPaused(2.0, 900, 2.5))
+    assert isinstance(call.record.floor, AnswerDue)
+    assert call.tell(TurnCompleted(1, False, "", 3.0)) == (nudge(),)
 
 
 def test_the_first_audible_sound_of_the_answer_ends_the_wait() -> None:
-    machine = asked()
-    assert machine.handle(TurnStarted(1, 3.0)) == (StopTimer(Timer.TURN_COMPLETE),)
-    assert machine.handle(TurnAudible(1, 3.0)) == (StopTimer(Timer.FIRST_AUDIO), StopTimer(Timer.COMFORT))
-    assert (machine.record.answer_due, machine.record.greeted, machine.record.talked) == (False, True, True)
-    assert machine.handle(TurnSpeaking(1, 3.1)) == (StartTimer(Timer.IDLE, 120.0),)
-    assert machine.record.unheard
+    call = asked()
+    call.tell(TurnStarted(1, 3.0), TurnAudible(1, 3.0))
+    assert {"first_audio", "comfort"}.isdisjoint(call.timers)
+    assert call.record.conversation.greeted
 
 
 def test_a_turn_is_followed_to_its_end() -> None:
-    machine = talking()
-    assert machine.handle(TurnGenerated(1, audible=True, at_s=2.0)) == (
-        StopTimer(Timer.TURN_GAP),
-        StartTimer(Timer.TURN_COMPLETE, 30.0),
-    )
-    assert not machine.record.generating
-    assert machine.handle(PlayoutEmpty(3.0)) == ()
-    assert machine.record.settled
-    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
-    assert machine.handle(TurnCompleted(1, True, "", 3.0)) == done
+    call = talking()
+    call.tell(TurnGenerated(1, audible=True, at_s=2.0))
+    assert call.timers["turn_complete"] == 30.0
+    call.tell(PlayoutEmpty(3.0))
+    assert call.record.is_settled
+    call.tell(TurnCompleted(1, True, "", 3.0))
+    assert call.record.turn == Quiet(1.0)
+    assert "turn_complete" not in call.timers
 
 
-def test_a_turn_that_is_never_said_to_be_over_moves_the_session_at_a_settled_moment() -> None:
-    """The call once went on in a session that took no further turn: every answer after that was missing."""
-    machine = talking()
-    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0))
-    assert machine.handle(fired(Timer.TURN_COMPLETE)) == (
-        StartTimer(Timer.MOVE, 30.0),
-        CLOSE_SESSION,
-        Moved("streaming", "reconnecting", "no_turn_complete"),
-        *MOVE_TIMERS,
-    )
-    assert machine.record.after_close is Decision.RESUME
+def test_a_line_that_never_pauses_loses_the_floor() -> None:
+    """Music or a fan on the line was once speech for ever: no watchdog and no move worked, 24 seconds of silence."""
+    call = asked()
+    call.tell(CallerSpoke(3.0))
+    assert call.timers["speech"] == 12.0
+    call.fire("speech")
+    assert call.record.floor == AnswerDue(22.0)
+    assert call.fire("first_audio") == (nudge(),)
 
 
-def test_a_session_that_never_ended_its_turn_is_not_moved_while_somebody_speaks() -> None:
-    machine = talking()
-    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), CallerSpoke(3.0))
-    assert machine.handle(fired(Timer.TURN_COMPLETE)) == (StartTimer(Timer.MOVE, 30.0),)
-    assert (machine.state, machine.record.moving) == (State.STREAMING, "no_turn_complete")
-    machine.handle(PlayoutEmpty(4.0))
-    assert machine.state is State.STREAMING, "the caller speaks"
-    machine.handle(CallerPaused(5.0, 900, 5.5))
-    assert machine.state is State.STREAMING, "an answer is due"
-    assert moves(machine.handle(fired(Timer.MOVE))) == [("streaming", "reconnecting", "no_turn_complete")]
+def test_a_noise_that_nobody_waits_behind_leaves_the_floor_to_nobody() -> None:
+    call = streaming()
+    call.tell(CallerSpoke(3.0), GoAway(1, 50.0, 4.0))
+    assert call.state is State.STREAMING
+    assert moves(call.fire("speech")) == [("streaming", "reconnecting", "go_away")]
 
 
-@pytest.mark.parametrize(
-    "over",
-    [TurnCompleted(1, True, "", 3.5), TurnStarted(2, 3.5), ModelInterrupted(1, 3.5)],
-    ids=lambda event: type(event).__name__,
-)
-def test_the_timer_of_a_turn_that_has_ended_since_moves_nothing(over: CallMessage) -> None:
-    """A timer that is stopped in the moment in which it fires is still told."""
-    machine = talking()
-    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), PlayoutEmpty(3.0), over)
-    assert machine.handle(fired(Timer.TURN_COMPLETE)) == ()
-    assert (machine.state, machine.record.moving) == (State.STREAMING, "")
+# Barge-in.
 
 
-def test_a_move_that_is_wanted_already_is_not_put_off_by_a_turn_that_never_ended() -> None:
-    machine = talking()
-    feed(machine, TurnGenerated(1, audible=True, at_s=2.0), GoAway(1, 5.0, 5.0))
-    assert machine.handle(fired(Timer.TURN_COMPLETE)) == ()
-    assert (machine.state, machine.record.moving) == (State.STREAMING, "go_away")
+def test_barge_in_drops_the_converters_state_first_then_all_that_is_unheard() -> None:
+    call = talking()
+    call.tell(CallerSpoke(2.0))
+    assert call.tell(ModelInterrupted(1, 2.1)) == (Tell(DropTurns(1)), Tell(ClearPlayback(1)))
+    assert (call.record.turn, call.record.floor) == (Quiet(), CallerSpeaking(2.0, owed=True))
 
 
-def test_a_turn_that_is_complete_without_having_been_generated_is_over_too() -> None:
-    machine = talking()
-    machine.handle(TurnCompleted(1, True, "", 3.0))
-    assert not machine.record.generating
+def test_an_interruption_that_nobody_here_has_heard_expects_the_model_to_say_something() -> None:
+    call = talking()
+    assert told(call.tell(ModelInterrupted(1, 2.1))) == [DropTurns(1), ClearPlayback(1)]
+    call.tell(PlayoutEmpty(2.2))
+    assert call.fire("first_audio") == (nudge(),)
 
 
-def test_a_completed_turn_without_sound_is_nothing_when_nobody_waits() -> None:
-    machine = streaming()
-    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
-    assert machine.handle(TurnCompleted(0, False, "", 3.0)) == done
+def test_an_interruption_of_nothing_owes_nothing() -> None:
+    """120 ms of audio behind a complete turn, and the bot once said it all again."""
+    call = streaming()
+    assert told(call.tell(ModelInterrupted(0, 2.1))) == [DropTurns(0), ClearPlayback(0)]
+    assert call.record.floor == Nobody()
+    assert "first_audio" not in call.timers
 
 
-@pytest.mark.parametrize("busy", [CallerSpoke(3.0), TOOL])
-def test_a_completed_turn_without_sound_is_nothing_while_the_caller_or_a_tool_is_busy(busy: CallMessage) -> None:
-    machine = asked()
-    machine.handle(busy)
-    done = (StopTimer(Timer.TURN_GAP), StopTimer(Timer.TURN_COMPLETE))
-    assert machine.handle(TurnCompleted(0, False, "", 3.0)) == done
-
-
-def test_comfort_sounds_while_an_answer_is_due_and_not_over_speech() -> None:
-    machine = asked()
-    again = StartTimer(Timer.COMFORT, 3.0)
-    assert machine.handle(fired(Timer.COMFORT)) == (Tell(PlayComfort()), again)
-    machine.handle(TurnSpeaking(1, 6.0))
-    assert machine.handle(fired(Timer.COMFORT)) == (again,)
-    machine.handle(TurnAudible(1, 6.0))
-    assert machine.handle(fired(Timer.COMFORT)) == ()
+@pytest.mark.parametrize("speech_ms", [40, 900])
+def test_an_answer_that_was_dropped_is_due_again_when_the_caller_pauses(speech_ms: int) -> None:
+    """A phantom between the answer's first sound and our hearing of the pause before it once left a call to its silence."""
+    call = streaming()
+    call.tell(CallerSpoke(1.0), TurnStarted(1, 2.4), TurnAudible(1, 2.4), TurnSpeaking(1, 2.4), ModelInterrupted(1, 2.45))
+    call.tell(CallerPaused(2.0, speech_ms, 2.5), PlayoutEmpty(2.5), TurnCompleted(1, True, "interrupted", 2.5))
+    assert call.fire("first_audio") == (nudge(),)
 
 
 # Keys.
 
 
-def test_keys_pressed_within_a_second_reach_the_model_as_one_entry() -> None:
-    machine = streaming()
-    for digit in "42#":
-        assert machine.handle(KeyPressed(digit, 1.0)) == (StartTimer(Timer.KEYS, 1.0),)
-    assert machine.handle(fired(Timer.KEYS)) == (
-        say("(The caller pressed these keys on the telephone: 4 2 #)"),
-        *WAITS,
-    )
-    assert (machine.record.keys, machine.record.answer_due) == ("", True)
+def test_keys_pressed_within_four_seconds_reach_the_model_as_one_entry() -> None:
+    call = streaming()
+    for number, digit in enumerate("4711"):
+        call.tell(KeyPressed(digit, 1.0 + 1.5 * number))
+        assert call.timers["keys"] == 4.0
+    assert call.fire("keys") == (say("(The caller pressed these keys on the telephone: 4 7 1 1)"),)
+    assert (call.record.conversation.keys, call.record.keys) == ("", NoKeys())
+    assert call.timers["first_audio"] == 7.0
+
+
+@pytest.mark.parametrize(("ends", "left_s"), [(True, 0.0), (False, 4.0)])
+def test_the_hash_ends_an_entry_at_once_if_it_may(ends: bool, left_s: float) -> None:
+    call = streaming(hash_ends_keys=ends)
+    call.tell(KeyPressed("4", 1.0), KeyPressed("#", 1.5))
+    assert call.timers["keys"] == left_s
 
 
 def test_an_entry_has_at_most_32_keys() -> None:
-    machine = streaming()
-    for _ in range(40):
-        machine.handle(KeyPressed("7", 1.0))
-    assert machine.record.keys == "7" * 32
+    call = streaming()
+    call.tell(*[KeyPressed("7", 1.0)] * 40)
+    assert call.record.conversation.keys == "7" * 32
 
 
-# Bookkeeping and limits.
+# The handle.
 
 
 def test_handles_of_the_session_in_force_replace_each_other() -> None:
-    machine = streaming()
-    machine.handle(HandleRenewed(1, "newer", 20.0))
-    assert machine.record.handle == "newer"
-    machine.handle(HandleRenewed(9, "other", 20.0))
-    assert machine.record.handle == "newer"
+    call = streaming()
+    call.tell(HandleRenewed(1, "newer", 20.0), HandleRenewed(9, "other", 20.0))
+    assert call.record.conversation.handle is not None
+    assert call.record.conversation.handle.value == "newer"
 
 
-@pytest.mark.parametrize(("at_s", "counts"), [(4.0, (3, 1, 1)), (6.0, (0, 0, 0))])
-def test_a_handle_forgets_what_failed_before_only_when_its_session_has_lived_five_seconds(
-    at_s: float, counts: tuple[int, int, int]
-) -> None:
-    machine = change(streaming(), tries=3, opening_failures=1, bad_audio=1)
-    machine.handle(HandleRenewed(1, "newer", at_s))
-    record = machine.record
-    assert (record.handle, (record.tries, record.opening_failures, record.bad_audio)) == ("newer", counts)
+@pytest.mark.parametrize("busy", [(TurnStarted(1, 6.0),), (TOOL,)])
+def test_a_handle_of_mid_answer_is_not_resumed_from(busy: tuple[CallMessage, ...]) -> None:
+    call = streaming()
+    call.tell(*busy, HandleRenewed(1, "mid-answer", 20.0))
+    assert call.record.conversation.handle is not None
+    assert call.record.conversation.handle.value == HANDLE
 
 
-@pytest.mark.parametrize("busy", [{"generating": True}, {"tools": frozenset({"f1"})}])
-def test_a_handle_of_mid_answer_is_not_resumed_from_but_is_a_sign_of_life(busy: dict[str, object]) -> None:
-    machine = change(streaming(), tries=3, **busy)
-    machine.handle(HandleRenewed(1, "mid-answer", 20.0))
-    assert (machine.record.handle, machine.record.tries) == (HANDLE, 0)
+# Limits.
 
 
-@pytest.mark.parametrize(
-    ("timer", "reason"),
-    [(Timer.MAX_CALL, "call_limit"), (Timer.IDLE, "nobody_spoke"), (Timer.GOODBYE, "bot_said_goodbye")],
-)
-def test_time_limits_end_the_call_in_order(timer: Timer, reason: str) -> None:
-    machine = streaming()
-    effects = machine.handle(fired(timer))
-    assert moves(effects)[0] == ("streaming", "draining", reason)
-    assert (machine.record.outcome, machine.record.ending.value) == ("completed", "hang_up")
-
-
-def test_every_word_of_either_side_puts_off_the_idle_limit() -> None:
-    machine = streaming()
-    assert StartTimer(Timer.IDLE, 120.0) in machine.handle(CallerSpoke(1.0))
-    assert StartTimer(Timer.IDLE, 120.0) in machine.handle(TurnSpeaking(1, 1.0))
+def test_a_call_has_a_limit() -> None:
+    call = streaming(max_call_s=60.0)
+    assert moves(call.fire("max_call"))[0] == ("streaming", "draining", "call_limit")
+    left = call.record.conversation
+    assert (left.outcome, left.ending) == (Outcome.COMPLETED, Ending.HANG_UP)
 
 
 def test_a_session_told_to_close_gets_no_text() -> None:
-    machine = asked()
-    effects = machine.handle(ModelSilent(1, 60.0, 60.0))
-    assert [type(message) for message in told(effects)] == [CloseSession]
-    assert not any(isinstance(message, SayText) for message in told(machine.handle(fired(Timer.FIRST_AUDIO))))
+    call = asked()
+    assert call.tell(ModelSilent(1, 60.0, 60.0))[0] == CLOSE_SESSION
+    assert "first_audio" not in call.timers
+
+
+# A caller who says nothing.
+
+
+def hear(call: Call, turn: int, at_s: float) -> None:
+    call.tell(TurnStarted(turn, at_s), TurnAudible(turn, at_s), TurnSpeaking(turn, at_s), TurnGenerated(turn, True, at_s))
+    call.tell(TurnCompleted(turn, True, "", at_s), PlayoutEmpty(at_s + 2.0))
+
+
+def test_a_silent_caller_is_asked_twice_and_told_goodbye() -> None:
+    """After 120 seconds they were once hung up on without a word."""
+    call = streaming()
+    hear(call, 1, 1.0)
+    for turn in (2, 3):
+        assert call.timers["idle"] == 20.0, "from the moment the bot's words were heard"
+        assert call.fire("idle") == (nudge(WORDS.idle_ask),)
+        hear(call, turn, call.record.now_s + 1.0)
+    assert call.fire("idle") == (nudge(WORDS.idle_goodbye),)
+    now_s = call.record.now_s
+    call.tell(
+        TurnStarted(4, now_s + 1), TurnAudible(4, now_s + 1), TurnSpeaking(4, now_s + 1), TurnGenerated(4, True, now_s + 1)
+    )
+    assert call.state is State.STREAMING, "the goodbye is being heard"
+    assert moves(call.tell(PlayoutEmpty(now_s + 3)))[0] == ("streaming", "draining", "nobody_spoke")
+
+
+def test_a_goodbye_to_a_silent_caller_that_is_not_said_ends_the_call_all_the_same() -> None:
+    call = streaming(idle_asks=0)
+    call.fire("idle")
+    assert moves(call.fire("goodbye"))[0] == ("streaming", "draining", "nobody_spoke")
+
+
+def test_a_word_begins_the_ladder_anew() -> None:
+    call = streaming()
+    call.fire("idle")
+    hear(call, 1, 21.0)
+    call.tell(CallerSpoke(25.0), CallerPaused(26.0, 900, 26.5))
+    hear(call, 2, 27.0)
+    assert (call.record.idle.asked, call.timers["idle"]) == (0, 20.0)
+
+
+def test_words_to_a_goodbye_take_it_back() -> None:
+    call = streaming(idle_asks=0)
+    call.fire("idle")
+    now_s = call.record.now_s
+    call.tell(CallerSpoke(now_s + 1), CallerPaused(now_s + 2, 900, now_s + 2.5))
+    assert "goodbye" not in call.timers
+    assert call.timers["first_audio"] == 7.0
+
+
+def test_without_the_ladder_silence_ends_the_call_after_its_limit() -> None:
+    call = streaming(idle_ask_s=0.0)
+    assert call.timers["idle"] == 119.6
+    assert moves(call.fire("idle"))[0] == ("streaming", "draining", "nobody_spoke")
+
+
+def test_nobody_is_asked_while_the_session_is_away() -> None:
+    call = streaming()
+    call.tell(lost(1, at_s=15.0))
+    assert call.timers["idle"] == 105.0
+    assert not isinstance(call.record.session, Open)

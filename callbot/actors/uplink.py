@@ -1,4 +1,4 @@
-"""The uplink lane: the caller's audio on its way to the model, kept while no session takes it.
+"""The uplink: the caller's audio on its way to the model, kept while no session takes it.
 
 It is the audio mailbox of GeminiSession, and it outlives each session: the next one takes on where the last one left off,
 in order, without gap or repetition. Its policy is an age cap, oldest first: after a long outage the model should hear what
@@ -12,7 +12,7 @@ from collections.abc import Callable
 PCM_BYTES_PER_MS = 32  # 16 kHz, 16 bit, mono
 
 
-class UplinkLane:
+class Uplink:
     """Chunks of s16le, 16 kHz, mono; at most `cap_s` seconds of them."""
 
     def __init__(self, *, cap_s: float) -> None:
@@ -20,8 +20,9 @@ class UplinkLane:
         self._cap_bytes = int(cap_s * 1000) * PCM_BYTES_PER_MS
         self._held_bytes = 0
         self._wake: asyncio.Future[None] | None = None
-        # Takes audio past the lane, at once; set by a session's sender while it has nothing to do. False: it could not.
-        self.sender: Callable[[bytes], bool] | None = None
+        # Writes audio to the open session at once; there is one while its sender has nothing to do. It never raises: False
+        # says that it could not, and the audio waits for the sender, which finds out why.
+        self.direct: Callable[[bytes], bool] | None = None
         self.dropped_bytes = 0
 
     @property
@@ -36,7 +37,7 @@ class UplinkLane:
 
     def push(self, pcm: bytes) -> None:
         """Add the newest audio, or send it when nothing is before it; drops the oldest beyond the cap."""
-        if not pcm or (self.sender is not None and not self._chunks and self.sender(pcm)):
+        if not pcm or (self.direct is not None and not self._chunks and self.direct(pcm)):
             return
         self._chunks.append(pcm)
         self._held_bytes += len(pcm)

@@ -1,4 +1,4 @@
-"""The journal: each line when it is due, with its fields; one summary; secrets and words kept out."""
+"""The call_log: each line when it is due, with its fields; one summary; secrets and words kept out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from whole_call import LogLines
 
+from callbot.actors.call_log import CallLog
 from callbot.actors.call_metrics import CallMetrics
-from callbot.actors.journal import Journal
-from callbot.actors.lane import UplinkLane
 from callbot.actors.signs import LifeSigns
+from callbot.actors.uplink import Uplink
+from callbot.brief import Prices
 from callbot.effects import Moved, OpenSession, Report, StartTimer
 from callbot.messages import (
     Beat,
@@ -21,8 +22,8 @@ from callbot.messages import (
     KeyPressed,
     ModelInterrupted,
     ModelUsage,
+    Outcome,
     Plan,
-    Role,
     SessionLost,
     SessionReady,
     StreamFault,
@@ -76,23 +77,23 @@ class Counted(CallMetrics):
 
 
 class Desk:
-    """A journal with a clock to set; the call began at 100 s."""
+    """A call_log with a clock to set; the call began at 100 s."""
 
     def __init__(self, *, log_transcripts: bool = False, redact: Callable[[str], str] = lambda text: text) -> None:
         self.now_s = 100.0
         self.log = LogLines()
         self.metrics = Counted()
         self.signs = LifeSigns()
-        self.lane = UplinkLane(cap_s=1.0)
-        self.journal = Journal(
+        self.uplink = Uplink(cap_s=1.0)
+        self.call_log = CallLog(
             log=self.log.bind(call_sid="CA1", stream_sid="MZ1"),
             metrics=self.metrics,
             signs=self.signs,
-            lane=self.lane,
+            uplink=self.uplink,
             clock=lambda: self.now_s,
             began_s=100.0,
             log_transcripts=log_transcripts,
-            prices_per_min=(0.005, 0.018),
+            prices=Prices(0.005, 0.018),
             playout_ms=lambda: 240,
             redact=redact,
             context={"model": "m", "backend": "gemini"},
@@ -141,21 +142,21 @@ STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", stream_no=
     ids=lambda value: type(value).__name__ if not isinstance(value, str | dict) else None,
 )
 def test_each_message_has_its_line(desk: Desk, message: Any, level: str, event: str, fields: dict[str, Any]) -> None:
-    desk.journal.seen(message)
+    desk.call_log.seen(message)
     assert desk.last() == (level, event, fields)
 
 
-@pytest.mark.parametrize("message", [HandleRenewed(1, "secret"), ModelUsage(1, 2), Transcribed(Role.BOT, "hello", 1)])
+@pytest.mark.parametrize("message", [HandleRenewed(1, "secret"), ModelUsage(1, 2), Transcribed("bot", "hello", 1)])
 def test_what_nobody_should_read_has_no_line(desk: Desk, message: Any) -> None:
-    desk.journal.seen(message)
+    desk.call_log.seen(message)
     assert desk.log.lines == []
 
 
 def test_every_line_names_the_call_its_state_and_its_time(desk: Desk) -> None:
     desk.now_s = 101.25
-    desk.journal.done(Moved("connecting", "streaming", "session_ready"))
+    desk.call_log.done(Moved("connecting", "streaming", "session_ready"))
     desk.now_s = 102.0
-    desk.journal.seen(TurnStarted(1, 102.0))
+    desk.call_log.seen(TurnStarted(1, 102.0))
     moved, started = desk.log.lines
     assert moved == (
         "info",
@@ -177,92 +178,92 @@ def test_every_line_names_the_call_its_state_and_its_time(desk: Desk) -> None:
 def test_words_are_written_only_when_asked_for_and_masked() -> None:
     desk = Desk(log_transcripts=True, redact=lambda text: text.replace("4111", "****"))
     for fragment in ("my card", " is 41", "11"):
-        desk.journal.seen(Transcribed(Role.CALLER, fragment, 0))
+        desk.call_log.seen(Transcribed("caller", fragment, 0))
     assert desk.log.lines == []  # in pieces it could not be known for what it is
-    desk.journal.seen(Transcribed(Role.BOT, "thank you", 1))
+    desk.call_log.seen(Transcribed("bot", "thank you", 1))
     assert desk.last() == ("info", "transcript", {"role": "caller", "text": "my card is ****"})
-    desk.journal.seen(TurnCompleted(1, audible=True, reason="", at_s=101.0))
+    desk.call_log.seen(TurnCompleted(1, audible=True, reason="", at_s=101.0))
     assert desk.last() == ("info", "transcript", {"role": "bot", "text": "thank you"})
-    desk.journal.seen(KeyPressed("7", 101.0))
+    desk.call_log.seen(KeyPressed("7", 101.0))
     assert desk.last()[2] == {"digit": "7"}
 
 
 def test_latency_is_from_the_callers_last_sound_to_what_twilio_plays(desk: Desk) -> None:
-    desk.journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
-    desk.journal.seen(TurnSpeaking(1, 110.75))
+    desk.call_log.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+    desk.call_log.seen(TurnSpeaking(1, 110.75))
     assert desk.last()[2] == {"turn": 1, "latency_ms": 750}
-    desk.journal.seen(TurnFirstHeard(1, 110.875))
+    desk.call_log.seen(TurnFirstHeard(1, 110.875))
     assert desk.last()[2] == {"turn": 1, "latency_ms": 875}
     assert ("turn_heard", 0.875) in desk.metrics.calls
-    desk.journal.seen(TurnFirstHeard(2, 112.0))  # nobody had asked for this one
+    desk.call_log.seen(TurnFirstHeard(2, 112.0))  # nobody had asked for this one
     assert desk.last()[2] == {"turn": 2, "latency_ms": None}
 
 
 @pytest.mark.parametrize("heard_s", [109.0, 141.0])
 def test_what_cannot_be_an_answer_has_no_latency(desk: Desk, heard_s: float) -> None:
-    desk.journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
-    desk.journal.seen(TurnFirstHeard(1, heard_s))
+    desk.call_log.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+    desk.call_log.seen(TurnFirstHeard(1, heard_s))
     assert desk.last()[2]["latency_ms"] is None
 
 
 def test_a_barge_in_is_a_turn_that_was_interrupted_and_cleared(desk: Desk) -> None:
-    desk.journal.seen(ModelInterrupted(3, 110.0))
-    desk.journal.seen(TurnPlayed(3, 6000, 500, cleared=True, at_s=110.0))
+    desk.call_log.seen(ModelInterrupted(3, 110.0))
+    desk.call_log.seen(TurnPlayed(3, 6000, 500, cleared=True, at_s=110.0))
     assert [(event, fields) for _, event, fields in (desk.log.lines[0], desk.last())] == [
         ("barge_in", {"call_sid": "CA1", "stream_sid": "MZ1", "state": "connecting", "t_ms": 0, "turn": 3, "unheard_ms": 5500}),
         ("turn.ended", {"turn": 3, "audio_ms": 6000, "heard_ms": 500, "interrupted": True}),
     ]
-    desk.journal.seen(TurnPlayed(4, 300, 300, cleared=False, at_s=112.0))
-    desk.journal.seen(ModelInterrupted(4, 113.0))
+    desk.call_log.seen(TurnPlayed(4, 300, 300, cleared=False, at_s=112.0))
+    desk.call_log.seen(ModelInterrupted(4, 113.0))
     assert desk.metrics.calls.count(("barge_in",)) == 1
 
 
 def test_a_fault_is_one_line_a_kind_and_counted_each_time(desk: Desk) -> None:
     for kind in ("not_json", "binary", "not_json", "not_json"):
-        desk.journal.seen(StreamFault(kind))
+        desk.call_log.seen(StreamFault(kind))
     assert [fields["fault"] for _, _, fields in desk.log.lines] == ["not_json", "binary"]
-    desk.journal.summary("completed", "x")
+    desk.call_log.summary(Outcome.COMPLETED, "x")
     assert desk.last()[2]["faults"] == {"not_json": 3, "binary": 1}
 
 
 def test_a_session_that_was_closed_by_us_at_the_end_is_no_loss(desk: Desk) -> None:
-    desk.journal.done(Moved("streaming", "draining", "caller_hung_up"))
-    desk.journal.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
+    desk.call_log.done(Moved("streaming", "draining", "caller_hung_up"))
+    desk.call_log.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
     assert desk.last() == ("info", "session.closed", {"session_no": 1})
-    desk.journal.summary("completed", "x")
+    desk.call_log.summary(Outcome.COMPLETED, "x")
     assert desk.last()[2]["sessions_lost"] == 0
 
 
 def test_a_recovery_is_timed_from_the_first_loss_to_the_next_ready(desk: Desk) -> None:
-    journal = desk.journal
-    journal.done(Moved("connecting", "streaming", "session_ready"))
-    journal.seen(SessionLost(1, Decision.RESUME, "close_1006_link_lost", 1006, "", 110.0))
-    journal.done(Moved("streaming", "reconnecting", "close_1006_link_lost"))
-    journal.seen(SessionLost(2, Decision.WAIT, "http_503", 503, "", 110.5))
-    journal.seen(SessionReady(3, Plan.RESUME, 300, 111.25))
+    call_log = desk.call_log
+    call_log.done(Moved("connecting", "streaming", "session_ready"))
+    call_log.seen(SessionLost(1, Decision.RESUME, "close_1006_link_lost", 1006, "", 110.0))
+    call_log.done(Moved("streaming", "reconnecting", "close_1006_link_lost"))
+    call_log.seen(SessionLost(2, Decision.WAIT, "http_503", 503, "", 110.5))
+    call_log.seen(SessionReady(3, Plan.RESUME, 300, 111.25))
     assert ("recovered", 1.25) in desk.metrics.calls
-    journal.summary("completed", "x")
+    call_log.summary(Outcome.COMPLETED, "x")
     summary = desk.last()[2]
     assert (summary["sessions_lost"], summary["reconnects"], summary["recovery_max_ms"]) == (2, 1, 1250)
 
 
 def test_a_move_is_a_loss_that_is_no_warning(desk: Desk) -> None:
-    desk.journal.done(Moved("streaming", "reconnecting", "go_away"))
-    desk.journal.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
+    desk.call_log.done(Moved("streaming", "reconnecting", "go_away"))
+    desk.call_log.seen(SessionLost(1, Decision.RESUME, "closed_by_us", 1000, "", 105.0))
     assert desk.last()[:2] == ("info", "session.lost")
 
 
 def test_effects_that_are_lines_are_written_and_others_are_not(desk: Desk) -> None:
-    desk.journal.done(OpenSession(2, Plan.RESUME, 0, 5, 0.25, "secret"))
+    desk.call_log.done(OpenSession(2, Plan.RESUME, 0, 5, 0.25, "secret"))
     assert desk.last() == ("info", "session.opening", {"session_no": 2, "plan": "resume", "after_ms": 250})
     before = len(desk.log.lines)
-    desk.journal.done(StartTimer(Timer.IDLE, 1.0))
+    desk.call_log.done(StartTimer(Timer.IDLE, 1.0))
     assert len(desk.log.lines) == before
 
 
 def test_a_crash_names_the_child_and_the_error(desk: Desk) -> None:
     error = ValueError("x" * 500)
-    desk.journal.child_crashed(Child.TRANSCODER, error)
+    desk.call_log.child_crashed(Child.TRANSCODER, error)
     level, event, fields = desk.last()
     assert (level, event, fields["child"], fields["exc_info"]) == ("error", "child.crashed", "transcoder", error)
     assert len(fields["error"]) == 200
@@ -270,8 +271,8 @@ def test_a_crash_names_the_child_and_the_error(desk: Desk) -> None:
 
 def test_the_progress_line_counts_what_passed(desk: Desk) -> None:
     desk.signs.frames_in, desk.signs.frames_out, desk.signs.uplink_ms = 50, 40, 980
-    desk.lane.push(bytes(640 * 3))
-    desk.journal.seen(Beat(110.0))
+    desk.uplink.push(bytes(640 * 3))
+    desk.call_log.seen(Beat(110.0))
     assert desk.last() == (
         "info",
         "call.progress",
@@ -292,22 +293,22 @@ def test_the_progress_line_counts_what_passed(desk: Desk) -> None:
 
 
 def test_the_summary_is_written_once_and_adds_everything_up(desk: Desk) -> None:
-    journal = desk.journal
-    journal.seen(STARTED)
+    call_log = desk.call_log
+    call_log.seen(STARTED)
     for latency_s in (0.5, 0.75, 1.0, 1.25):
-        journal.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
-        journal.seen(TurnFirstHeard(1, 110.0 + latency_s))
-    journal.seen(ModelUsage(10, 20))
-    journal.seen(ModelUsage(1, 2))
-    journal.seen(ToolCalled(1, "f1", "x", {}, 1.0))
+        call_log.seen(CallerPaused(ended_s=110.0, speech_ms=900, at_s=110.5))
+        call_log.seen(TurnFirstHeard(1, 110.0 + latency_s))
+    call_log.seen(ModelUsage(10, 20))
+    call_log.seen(ModelUsage(1, 2))
+    call_log.seen(ToolCalled(1, "f1", "x", {}, 1.0))
     desk.now_s = 101.0
-    journal.done(Moved("connecting", "streaming", "session_ready"))
+    call_log.done(Moved("connecting", "streaming", "session_ready"))
     desk.now_s = 104.0
-    journal.done(Moved("streaming", "reconnecting", "x"))
+    call_log.done(Moved("streaming", "reconnecting", "x"))
     desk.now_s = 104.5
-    journal.done(Moved("reconnecting", "streaming", "session_ready"))
+    call_log.done(Moved("reconnecting", "streaming", "session_ready"))
     desk.now_s = 106.0
-    journal.done(Report("completed", "caller_hung_up"))
+    call_log.done(Report(Outcome.COMPLETED, "caller_hung_up"))
     _, event, summary = desk.last()
     assert event == "call.summary"
     assert (summary["outcome"], summary["reason"], summary["duration_ms"]) == ("completed", "caller_hung_up", 6000)
@@ -315,13 +316,13 @@ def test_the_summary_is_written_once_and_adds_everything_up(desk: Desk) -> None:
     assert (summary["latency_p50_ms"], summary["latency_p95_ms"]) == (750, 1250)
     assert (summary["prompt_tokens"], summary["response_tokens"], summary["tools"]) == (11, 22, 1)
     lines = len(desk.log.lines)
-    journal.summary("failed", "cancelled")
+    call_log.summary(Outcome.FAILED, "cancelled")
     assert len(desk.log.lines) == lines
     assert desk.metrics.calls.count(("call_ended", "completed", 6.0)) == 1
 
 
 def test_a_call_without_an_answer_has_no_latency(desk: Desk) -> None:
-    desk.journal.summary("completed", "x")
+    desk.call_log.summary(Outcome.COMPLETED, "x")
     summary = desk.last()[2]
     assert (summary["latency_p50_ms"], summary["latency_p95_ms"], summary["recovery_max_ms"]) == (None, None, None)
 
@@ -330,6 +331,6 @@ def test_the_summary_estimates_what_the_model_cost(desk: Desk) -> None:
     desk.signs.uplink_ms = 180_000  # three minutes in, one minute out
     desk.signs.frames_out = 3_000
 
-    desk.journal.summary("completed", "x")
+    desk.call_log.summary(Outcome.COMPLETED, "x")
 
     assert desk.last()[2]["cost_usd"] == pytest.approx(3 * 0.005 + 0.018)

@@ -1,18 +1,18 @@
-"""The journal of one call: every log line it writes, and the figures of its summary.
+"""The log of one call: every line that it writes.
 
-It watches what `CallActor` sees (messages, moves, effects) and decides nothing. Latency is measured where people feel it:
-from the caller's end of speech, by our own ears, to the first audio that Twilio plays, by its mark.
+It watches what `CallActor` sees (messages, moves, effects) and decides nothing. What is added up is in `figures`, how long
+callers wait in `latency`.
 """
 
-import math
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from callbot.actors.call_metrics import CallMetrics
-from callbot.actors.lane import UplinkLane
+from callbot.actors.figures import Figures, cost_usd
+from callbot.actors.latency import Latency
 from callbot.actors.signs import LifeSigns
+from callbot.actors.uplink import Uplink
+from callbot.brief import Prices
 from callbot.effects import Effect, Moved, OpenSession, Report
 from callbot.messages import (
     Beat,
@@ -23,6 +23,7 @@ from callbot.messages import (
     KeyPressed,
     ModelInterrupted,
     ModelUsage,
+    Outcome,
     SessionLost,
     SessionReady,
     StreamFault,
@@ -36,32 +37,11 @@ from callbot.messages import (
     TurnStarted,
 )
 
-# An answer that comes later than this after the caller's last word is an answer to something else.
-_LATENCY_LIMIT_S: Final = 30.0
-
 # What is said without a pause or an answer; longer is cut at its beginning.
 _LONGEST_LINE: Final = 2_000
 
 
-@dataclass(slots=True)
-class _Figures:
-    """What the summary adds up."""
-
-    state_ms: dict[str, int] = field(default_factory=dict)
-    latencies_ms: list[int] = field(default_factory=list)
-    faults: Counter[str] = field(default_factory=Counter)
-    turns: int = 0
-    barge_ins: int = 0
-    sessions: int = 0
-    sessions_lost: int = 0
-    reconnects: int = 0
-    recovery_ms: list[int] = field(default_factory=list)
-    prompt_tokens: int = 0
-    response_tokens: int = 0
-    tools: int = 0
-
-
-class Journal:
+class CallLog:
     """Writes one call's lines. `log` is bound to the call; `clock` is the loop's monotonic one."""
 
     def __init__(
@@ -70,11 +50,11 @@ class Journal:
         log: Any,
         metrics: CallMetrics,
         signs: LifeSigns,
-        lane: UplinkLane,
+        uplink: Uplink,
         clock: Callable[[], float],
         began_s: float,
         log_transcripts: bool,
-        prices_per_min: tuple[float, float],
+        prices: Prices,
         playout_ms: Callable[[], int],
         redact: Callable[[str], str],
         context: dict[str, str],
@@ -82,56 +62,49 @@ class Journal:
         self._log = log
         self._metrics = metrics
         self._signs = signs
-        self._lane = lane
+        self._uplink = uplink
         self._clock = clock
-        self._began_s = began_s
         self._log_transcripts = log_transcripts
-        self._prices_per_min = prices_per_min
+        self._prices = prices
         self._playout_ms = playout_ms
         self._redact = redact
         self._context = context
-        self._state = "connecting"
-        self._state_since_s = began_s
-        self._figures = _Figures()
-        self._caller_ended_s: float | None = None
-        self._lost_s: float | None = None
+        self._figures = Figures(began_s)
+        self._latency = Latency()
         self._interrupted: set[int] = set()
         self._reported = False
         self._saying: tuple[str, str] | None = None
 
     def seen(self, message: CallMessage) -> None:
         """A message has come, and is not answered yet."""
-        figures = self._figures
+        self._figures.count(message)
         match message:
             case StreamStarted():
                 self._metrics.call_started()
                 self._line("info", "call.started", caller=message.caller, stream_no=message.stream_no, **self._context)
             case SessionReady(session_no=session_no, plan=plan, setup_ms=setup_ms, at_s=at_s):
-                figures.sessions += 1
                 self._metrics.session_opened(plan.value, setup_ms / 1000)
                 self._line("info", "session.ready", session_no=session_no, plan=plan.value, setup_ms=setup_ms)
-                if self._lost_s is not None:
-                    figures.reconnects += 1
-                    figures.recovery_ms.append(int((at_s - self._lost_s) * 1000))
-                    self._metrics.recovered(at_s - self._lost_s)
-                    self._lost_s = None
+                if (after_s := self._figures.recovered(at_s)) is not None:
+                    self._metrics.recovered(after_s)
             case SessionLost():
                 self._session_lost(message)
             case GoAway(time_left_s=time_left_s):
                 self._line("info", "session.go_away", time_left_s=time_left_s)
             case TurnStarted(turn=turn):
-                figures.turns += 1
                 self._line("info", "turn.started", turn=turn)
             case TurnSpeaking(turn=turn, at_s=at_s):
-                self._line("info", "turn.speaking", turn=turn, latency_ms=self._latency_ms(at_s))
+                self._line("info", "turn.speaking", turn=turn, latency_ms=self._latency.at(at_s))
             case TurnFirstHeard(turn=turn, at_s=at_s):
-                self._first_heard(turn, at_s)
+                latency_ms = self._latency.answered(at_s)
+                self._metrics.turn_heard(None if latency_ms is None else latency_ms / 1000)
+                self._line("info", "turn.heard", turn=turn, latency_ms=latency_ms)
             case ModelInterrupted(turn=turn):
                 self._interrupted.add(turn)
             case TurnPlayed():
                 self._played(message)
             case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
-                self._caller_ended_s = ended_s
+                self._latency.caller_ended(ended_s)
                 self._line("info", "caller.speech", speech_ms=speech_ms)
             case KeyPressed(digit=digit):
                 self._line("info", "caller.dtmf", digit=digit if self._log_transcripts else "*")
@@ -140,11 +113,8 @@ class Journal:
             case TurnCompleted():
                 self._end_transcript()
             case ToolCalled(name=name):
-                figures.tools += 1
                 self._line("info", "tool.called", tool=name)
             case ModelUsage(prompt_tokens=prompt, response_tokens=response):
-                figures.prompt_tokens += prompt
-                figures.response_tokens += response
                 self._metrics.tokens_used(prompt, response)
             case StreamFault(fault=fault):
                 self.fault(fault)
@@ -159,7 +129,8 @@ class Journal:
             case Moved(origin=origin, dest=dest, reason=reason):
                 self._moved(origin, dest, reason)
             case OpenSession(session_no=session_no, plan=plan, after_s=after_s):
-                self._line("info", "session.opening", session_no=session_no, plan=plan.value, after_ms=int(after_s * 1000))
+                after_ms = int(after_s * 1000)
+                self._line("info", "session.opening", session_no=session_no, plan=plan.value, after_ms=after_ms)
             case Report(outcome=outcome, reason=reason):
                 self.summary(outcome, reason)
             case _:
@@ -176,55 +147,53 @@ class Journal:
         """A child has failed; its end comes as a message besides."""
         self._line("error", "child.crashed", child=child.value, error=f"{type(error).__name__}: {error}"[:200], exc_info=error)
 
-    def summary(self, outcome: str, reason: str) -> None:
+    def summary(self, outcome: Outcome, reason: str) -> None:
         """The one line at the end; a second time nothing is written."""
         if self._reported:
             return
         self._reported = True
         self._end_transcript()
-        self._leave_state()
-        figures, signs = self._figures, self._signs
-        duration_s = self._clock() - self._began_s
+        figures, signs, now_s = self._figures, self._signs, self._clock()
+        figures.leave_state(now_s)
+        duration_s = now_s - figures.began_s
         self._metrics.call_ended(outcome, duration_s)
         self._metrics.call_reason(reason)
-        cost_usd = self._cost_usd()
-        self._metrics.cost(cost_usd)
-        self._metrics.audio(signs.frames_in, signs.frames_out, self._lane.dropped_ms)
+        cost = cost_usd(signs.uplink_ms, signs.frames_out, self._prices)
+        self._metrics.cost(cost)
+        self._metrics.audio(signs.frames_in, signs.frames_out, self._uplink.dropped_ms)
         self._line(
-            "info",
+            "info" if outcome in {Outcome.COMPLETED, Outcome.MOVED} else "warning",
             "call.summary",
-            outcome=outcome,
-            reason=reason,
+            outcome=outcome.value,
+            reason=str(reason),
             duration_ms=int(duration_s * 1000),
             states=figures.state_ms,
             turns=figures.turns,
             barge_ins=figures.barge_ins,
             sessions=figures.sessions,
             sessions_lost=figures.sessions_lost,
-            reconnects=figures.reconnects,
+            reconnects=len(figures.recovery_ms),
             recovery_max_ms=max(figures.recovery_ms, default=None),
             frames_in=signs.frames_in,
             frames_out=signs.frames_out,
             uplink_ms=signs.uplink_ms,
             caller_gap_ms=signs.gap_ms,
-            caller_dropped_ms=self._lane.dropped_ms,
-            latency_p50_ms=_quantile(figures.latencies_ms, 0.5),
-            latency_p95_ms=_quantile(figures.latencies_ms, 0.95),
+            caller_dropped_ms=self._uplink.dropped_ms,
+            latency_p50_ms=self._latency.quantile_ms(0.5),
+            latency_p95_ms=self._latency.quantile_ms(0.95),
             prompt_tokens=figures.prompt_tokens,
             response_tokens=figures.response_tokens,
             tools=figures.tools,
-            cost_usd=cost_usd,
+            cost_usd=cost,
             faults=dict(figures.faults),
         )
 
     def _session_lost(self, lost: SessionLost) -> None:
-        if lost.cause == "closed_by_us" and self._state != "reconnecting":
+        if lost.cause == "closed_by_us" and self._figures.state != "reconnecting":
             self._line("info", "session.closed", session_no=lost.session_no)
             return
-        self._figures.sessions_lost += 1
+        self._figures.lost(lost)
         self._metrics.session_lost(lost.cause)
-        if self._lost_s is None and self._state in {"streaming", "reconnecting"}:
-            self._lost_s = lost.at_s
         self._line(
             "info" if lost.cause == "closed_by_us" else "warning",  # told to close for a move
             "session.lost",
@@ -235,14 +204,6 @@ class Journal:
             detail=lost.detail,
             **({"remedy": lost.remedy} if lost.remedy else {}),
         )
-
-    def _first_heard(self, turn: int, at_s: float) -> None:
-        latency_ms = self._latency_ms(at_s)
-        if latency_ms is not None:
-            self._figures.latencies_ms.append(latency_ms)
-        self._metrics.turn_heard(None if latency_ms is None else latency_ms / 1000)
-        self._line("info", "turn.heard", turn=turn, latency_ms=latency_ms)
-        self._caller_ended_s = None
 
     def _played(self, played: TurnPlayed) -> None:
         interrupted = played.cleared and played.turn in self._interrupted
@@ -262,16 +223,16 @@ class Journal:
     def _progress(self) -> None:
         signs, figures = self._signs, self._figures
         playout_ms = self._playout_ms()
-        self._metrics.queued(self._lane.held_ms, playout_ms)
+        self._metrics.queued(self._uplink.held_ms, playout_ms)
         self._line(
             "info",
             "call.progress",
             frames_in=signs.frames_in,
             frames_out=signs.frames_out,
             uplink_ms=signs.uplink_ms,
-            backlog_ms=self._lane.held_ms,
+            backlog_ms=self._uplink.held_ms,
             playout_ms=playout_ms,
-            caller_dropped_ms=self._lane.dropped_ms,
+            caller_dropped_ms=self._uplink.dropped_ms,
             caller_gap_ms=signs.gap_ms,
             turns=figures.turns,
             barge_ins=figures.barge_ins,
@@ -290,42 +251,17 @@ class Journal:
         if self._saying:
             role, text = self._saying
             self._saying = None
-            self._line("info", "transcript", role=role, text=self._redact(text.strip()))
-
-    def _cost_usd(self) -> float:
-        """The audio given to the model and the audio that came of it, at the configured prices; Twilio's part is not in it."""
-        into, out = self._prices_per_min
-        return round(self._signs.uplink_ms / 60_000 * into + self._signs.frames_out * 20 / 60_000 * out, 5)
+            self._line("info", "transcript", role=str(role), text=self._redact(text.strip()))
 
     def _moved(self, origin: str, dest: str, reason: str) -> None:
-        after_ms = self._leave_state()
-        self._state = dest
+        after_ms = self._figures.leave_state(self._clock())
+        self._figures.state = dest
         self._log.info(
-            "call.state", state=dest, t_ms=self._t_ms(), **{"from": origin, "to": dest}, reason=reason, after_ms=after_ms
+            "call.state", state=dest, t_ms=self._t_ms(), **{"from": origin, "to": dest}, reason=str(reason), after_ms=after_ms
         )
 
-    def _leave_state(self) -> int:
-        now_s = self._clock()
-        after_ms = int((now_s - self._state_since_s) * 1000)
-        self._figures.state_ms[self._state] = self._figures.state_ms.get(self._state, 0) + after_ms
-        self._state_since_s = now_s
-        return after_ms
-
-    def _latency_ms(self, at_s: float) -> int | None:
-        if self._caller_ended_s is None or not 0 <= at_s - self._caller_ended_s <= _LATENCY_LIMIT_S:
-            return None
-        return int((at_s - self._caller_ended_s) * 1000)
-
     def _line(self, level: str, event: str, **fields: Any) -> None:
-        getattr(self._log, level)(event, state=self._state, t_ms=self._t_ms(), **fields)
+        getattr(self._log, level)(event, state=self._figures.state, t_ms=self._t_ms(), **fields)
 
     def _t_ms(self) -> int:
-        return int((self._clock() - self._began_s) * 1000)
-
-
-def _quantile(values: list[int], share: float) -> int | None:
-    """The value at `share` of the sorted list (nearest rank), or None for an empty one."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+        return int((self._clock() - self._figures.began_s) * 1000)

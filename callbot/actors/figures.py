@@ -1,0 +1,72 @@
+"""What the summary of one call adds up."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from callbot.brief import Prices
+from callbot.messages import CallMessage, ModelUsage, SessionLost, SessionReady, ToolCalled, TurnStarted
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts and times of one stream. `began_s` is the loop's clock at its start."""
+
+    began_s: float
+    state: str = "connecting"
+    state_since_s: float = 0.0
+    state_ms: dict[str, int] = field(default_factory=dict)
+    faults: Counter[str] = field(default_factory=Counter)
+    turns: int = 0
+    barge_ins: int = 0
+    sessions: int = 0
+    sessions_lost: int = 0
+    recovery_ms: list[int] = field(default_factory=list)
+    lost_s: float | None = None
+    prompt_tokens: int = 0
+    response_tokens: int = 0
+    tools: int = 0
+
+    def __post_init__(self) -> None:
+        self.state_since_s = self.began_s
+
+    def count(self, message: CallMessage) -> None:
+        """Count what has come."""
+        match message:
+            case SessionReady():
+                self.sessions += 1
+            case TurnStarted():
+                self.turns += 1
+            case ToolCalled():
+                self.tools += 1
+            case ModelUsage(prompt_tokens=prompt, response_tokens=response):
+                self.prompt_tokens += prompt
+                self.response_tokens += response
+            case _:
+                pass
+
+    def lost(self, message: SessionLost) -> None:
+        """Count a session that was lost; the first of an outage begins it."""
+        self.sessions_lost += 1
+        if self.lost_s is None and self.state in {"streaming", "reconnecting"}:
+            self.lost_s = message.at_s
+
+    def recovered(self, at_s: float) -> float | None:
+        """A session is ready: how long the outage before it was, in seconds; None when there was none."""
+        if self.lost_s is None:
+            return None
+        after_s, self.lost_s = at_s - self.lost_s, None
+        self.recovery_ms.append(int(after_s * 1000))
+        return after_s
+
+    def leave_state(self, now_s: float) -> int:
+        """Add up the state in force until now; gives how long it was, in ms."""
+        after_ms = int((now_s - self.state_since_s) * 1000)
+        self.state_ms[self.state] = self.state_ms.get(self.state, 0) + after_ms
+        self.state_since_s = now_s
+        return after_ms
+
+
+def cost_usd(uplink_ms: int, frames_out: int, prices: Prices) -> float:
+    """The audio given to the model and the audio that came of it, at these prices; Twilio's part is not in it."""
+    into_min, out_min = uplink_ms / 60_000, frames_out * 20 / 60_000
+    return round(into_min * prices.in_per_min + out_min * prices.out_per_min, 5)
