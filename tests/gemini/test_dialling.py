@@ -17,7 +17,7 @@ from callbot.gemini.dialling import ModelConnect
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
 from callbot.messages import Decision
-from callbot.settings import load
+from callbot.settings import brief_of, load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 from callbot.simulators.gemini.faults import Fault, Refuse
 from callbot.simulators.gemini.triggers import OnConnect
@@ -57,15 +57,14 @@ def two_addresses(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 
 
 def connector_to(standin: GeminiStandIn, base_url: str, timeout_s: float) -> Connector:
-    return Connector(
-        load(
-            _env_file=None,
-            gemini_api_key=KEY,
-            gemini_base_url=base_url,
-            ssl_cert_file=str(standin.ca_pem_path),
-            connect_timeout_s=timeout_s,
-        )
+    settings = load(
+        _env_file=None,
+        gemini_api_key=KEY,
+        gemini_base_url=base_url,
+        ssl_cert_file=str(standin.ca_pem_path),
+        connect_timeout_s=timeout_s,
     )
+    return Connector(settings, brief_of(settings))
 
 
 async def test_an_address_that_swallows_everything_does_not_keep_the_good_one_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +74,7 @@ async def test_an_address_that_swallows_everything_does_not_keep_the_good_one_wa
         two_addresses(monkeypatch, "localhost")
         with black_hole(port):
             connector = connector_to(standin, f"https://localhost:{port}", 30.0)
-            link = await connector.open(SessionOrder(model=connector.models[0]), 0)
+            link = await connector.open(SessionOrder("CA1", connector._brief))
             assert link.is_open
             await link.close(1.0)
         assert len(standin.sessions) == 1
@@ -89,7 +88,7 @@ async def test_a_host_without_any_address_that_answers_is_unreachable(monkeypatc
         await asyncio.sleep(0)
         connector = connector_to(standin, f"https://localhost:{port}", 30.0)
         with pytest.raises(OSError) as caught:  # noqa: PT011 - which errno depends on the system
-            await connector.open(SessionOrder(model=connector.models[0]), 0)
+            await connector.open(SessionOrder("CA1", connector._brief))
         assert classify(caught.value, opened=False).cause == "unreachable"
 
 
@@ -113,7 +112,7 @@ async def test_a_redirect_of_the_handshake_is_final_and_takes_the_key_nowhere(st
         async with GeminiStandIn(StandInOptions(faults=(Fault(at=OnConnect(), do=refusal),))) as standin:
             connector = connector_to(standin, standin.base_url, 10.0)
             with pytest.raises(InvalidStatus) as caught:
-                await connector.open(SessionOrder(model=connector.models[0]), 0)
+                await connector.open(SessionOrder("CA1", connector._brief))
             assert len(standin.upgrades) == 1
     failure = classify(caught.value, opened=False)
     assert (failure.decision, failure.cause) == (Decision.GIVE_UP, f"http_{status}")
