@@ -5,8 +5,6 @@ import math
 import struct
 from typing import Any
 
-from network_edges import Model, ModelSocket
-
 from callbot.actors.gemini_session import GeminiSession
 from callbot.actors.signs import LifeSigns
 from callbot.actors.uplink import Uplink
@@ -14,6 +12,7 @@ from callbot.brief import Brief
 from callbot.effects import OpenSession
 from callbot.gemini.session_config import SessionOrder
 from callbot.messages import CallMessage, Plan, SessionLost, SessionReady, TranscoderMessage
+from tests.actors.network_edges import Model, ModelSocket
 
 VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))
 FRAME = bytes(640)

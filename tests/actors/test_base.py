@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import NothingWillHappen, VirtualTimeLoop
 
 from callbot.actors.base import Actor, Mailbox, MailboxFullError, Overflow
+from tests.virtual_time import NothingWillHappen, VirtualTimeLoop
 
 
 class Recorder(Actor[str]):

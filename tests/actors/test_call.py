@@ -5,8 +5,13 @@ import gc
 import weakref
 
 import pytest
-from network_edges import Model, ModelSocket, closed
-from whole_call import (
+
+from callbot.actors.call import CallActor, call_factory
+from callbot.messages import Ending, StreamStarted
+from callbot.states import State
+from callbot.wire.gemini import AudioPart, ModelMessage, Transcription
+from tests.actors.network_edges import Model, ModelSocket, closed
+from tests.actors.whole_call import (
     COMPLETE,
     GENERATED,
     INTERRUPTED,
@@ -18,11 +23,6 @@ from whole_call import (
     spoken,
     tone,
 )
-
-from callbot.actors.call import CallActor, call_factory
-from callbot.messages import Ending, StreamStarted
-from callbot.states import State
-from callbot.wire.gemini import AudioPart, ModelMessage, Transcription
 
 # A call.
 

@@ -1,9 +1,9 @@
 """Barge-in through a whole call: what is cleared, and that the next turn is complete."""
 
 import pytest
-from whole_call import COMPLETE, GENERATED, INTERRUPTED, on_the_line, on_the_phone, spoken, tone
 
 from callbot.wire.gemini import ModelMessage
+from tests.actors.whole_call import COMPLETE, GENERATED, INTERRUPTED, on_the_line, on_the_phone, spoken, tone
 
 LATE = spoken(400, hz=900)  # audio of the old turn, in the same read as the interruption
 WHILE_GENERATING = ((), (INTERRUPTED, *LATE))

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from network_edges import closed
-from whole_call import GENERATED, TAIL_MS, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
 
 from callbot.messages import CallerAudio, Ending
+from tests.actors.network_edges import closed
+from tests.actors.whole_call import GENERATED, TAIL_MS, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
 
 # Ends.
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from whole_call import LogLines
 
 from callbot.actors.call_log import CallLog
 from callbot.actors.call_metrics import CallMetrics
@@ -37,6 +36,7 @@ from callbot.messages import (
     TurnSpeaking,
     TurnStarted,
 )
+from tests.actors.whole_call import LogLines
 
 
 class Counted(CallMetrics):

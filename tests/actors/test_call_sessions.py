@@ -1,12 +1,12 @@
 """Sessions that are lost, moved, refused or silent, and the call that goes on."""
 
 import pytest
-from network_edges import Model, closed
-from whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 from callbot.audio.comfort import COMFORT_SOUND
 from callbot.messages import Ending
 from callbot.wire.gemini import ModelMessage, ResumptionUpdate, Transcription
+from tests.actors.network_edges import Model, closed
+from tests.actors.whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 HANDLE = ModelMessage(resumption=ResumptionUpdate("secret-handle-1", resumable=True))
 

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 from callbot.messages import Ending
 from callbot.tools import Tool, Toolbox, ToolOutcome
 from callbot.wire.gemini import ModelMessage, ToolCall
+from tests.actors.whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone
 
 
 async def test_the_model_can_end_the_call_after_its_goodbye() -> None:

@@ -3,9 +3,7 @@
 import asyncio
 
 import pytest
-from network_edges import Model, closed
 from session_room import VOICE, Room
-from virtual_time import about
 
 from callbot.actors.uplink import Uplink
 from callbot.messages import (
@@ -29,6 +27,8 @@ from callbot.messages import (
 )
 from callbot.wire.gemini import AudioPart, ModelMessage, ResumptionUpdate, ToolCall
 from callbot.wire.reading import Unreadable
+from tests.actors.network_edges import Model, closed
+from tests.virtual_time import about
 
 # Opening.
 

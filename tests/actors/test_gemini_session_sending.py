@@ -3,12 +3,12 @@
 import asyncio
 import struct
 
-from network_edges import closed
 from session_room import FRAME, Room
-from virtual_time import about
 
 from callbot.actors.uplink import Uplink
 from callbot.messages import AnswerTool, CloseSession, Decision, EndSpeech, ProbeLink, SayText, SendSilence
+from tests.actors.network_edges import closed
+from tests.virtual_time import about
 
 
 async def test_what_waited_is_sent_at_once_in_large_messages_then_frame_by_frame() -> None:

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from virtual_time import about
-
 from callbot.actors.heartbeat import Heartbeat, Patience
 from callbot.actors.signs import LifeSigns
 from callbot.messages import (
@@ -19,6 +17,7 @@ from callbot.messages import (
     StreamSilent,
     Watch,
 )
+from tests.virtual_time import about
 
 PATIENCE = Patience(twilio_silence_s=10.0, model_silence_s=60.0, model_probe_s=20.0, keepalive_s=5.0, progress_s=10.0)
 

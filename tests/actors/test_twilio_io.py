@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from network_edges import STOP, TwilioSocket, mark, media
-from virtual_time import about
 
 from callbot.actors.playout import Playout
 from callbot.actors.signs import LifeSigns
@@ -31,6 +29,8 @@ from callbot.messages import (
     TurnPlayed,
     TurnSpeaking,
 )
+from tests.actors.network_edges import STOP, TwilioSocket, mark, media
+from tests.virtual_time import about
 
 FRAME = 160
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Self
 
-from network_edges import Model, ModelSocket, TwilioSocket, media
-
 from callbot.actors.call import CallActor
 from callbot.actors.call_metrics import CallMetrics
 from callbot.actors.services import CallServices
@@ -22,6 +20,7 @@ from callbot.settings import Settings, brief_of
 from callbot.store.conversations import MemoryConversations
 from callbot.tools import Toolbox, standard_toolbox
 from callbot.wire.gemini import AudioPart, ModelMessage
+from tests.actors.network_edges import Model, ModelSocket, TwilioSocket, media
 
 
 def tone(ms: int, *, hz: float = 440.0, rate_hz: int = 24_000, peak: int = 8000) -> bytes:

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.live
 LIMITS = {"first_audio_s": 0.8, "turn_gap_s": 0.6, "comfort_after_s": 0.5, "vad_silence_ms": 300}
 WORDS = voices.caller("number")[2_000:11_000]
 # From the fault on: 0.5 s until the pause is certain, 0.8 s, the nudge, 0.8 s, the move, 1.5 s, the nudge: 4 s, or 4 s more
-# for a second move. A busy machine may take three times as long.
-RECOVERED_WITHIN_MS = 24_000
+# for a second move.
+RECOVERED_WITHIN_MS = 8_000
 DEAD_AIR_MS = 4_000
 
 

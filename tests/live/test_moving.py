@@ -65,9 +65,7 @@ async def told_to_go() -> None:
         if busy and notice == "3s":
             assert speaking, "no settled moment came before the margin"
     print(f"\nholes, ms: {sorted(holes_ms)}")
-    # Ten sessions are set up in the same moment here, each with its TLS handshake.
-    assert sorted(holes_ms)[len(holes_ms) // 2] < HOLE_MS
-    assert max(holes_ms) < 5 * HOLE_MS
+    assert max(holes_ms) < HOLE_MS
 
 
 async def grown_old() -> None:
