@@ -16,7 +16,9 @@ has been seen to. It needs nothing of callbot.
         assert standin.sessions[0].turns[0].complete
 
 Faults come as a script (`StandInOptions(faults=(Fault(ModelAudio(500), Close(1011)),))`) or by hand
-(`standin.sessions[0].freeze()`, `standin.refuse(503)`). From a shell: `python -m callbot.simulators.gemini`.
+(`standin.sessions[0].freeze()`, `standin.refuse(503)`); those that users report have names (`NAMED_FAULTS`). Where
+families of models differ, `RULES` says how and `StandInOptions(rules=...)` changes it.
+From a shell: `python -m callbot.simulators.gemini`.
 """
 
 from .brains import (
@@ -32,9 +34,12 @@ from .brains import (
     Think,
     ToolCall,
     Wait,
+    Write,
     extended_thinking,
 )
+from .families import RULES, ModelRules
 from .faults import Fault
+from .named_faults import NAMED_FAULTS
 from .options import StandInOptions
 from .records import Received, SessionRecord, TurnRecord
 from .server import GeminiStandIn
@@ -42,11 +47,14 @@ from .session import LiveSession
 from .vad import VadSettings
 
 __all__ = [
+    "NAMED_FAULTS",
+    "RULES",
     "Brain",
     "CallTools",
     "Fault",
     "GeminiStandIn",
     "LiveSession",
+    "ModelRules",
     "Parrot",
     "Prompt",
     "Raw",
@@ -62,5 +70,6 @@ __all__ = [
     "TurnRecord",
     "VadSettings",
     "Wait",
+    "Write",
     "extended_thinking",
 ]

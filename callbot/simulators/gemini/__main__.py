@@ -9,6 +9,8 @@ import wave
 from pathlib import Path
 
 from .brains import Parrot
+from .families import RULES, change_rule
+from .named_faults import NAMED_FAULTS
 from .options import StandInOptions
 from .server import GeminiStandIn
 from .voice import MODEL_RATE_HZ
@@ -30,6 +32,14 @@ def _parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--go-away-at", type=float, metavar="S", help="age at which goAway is sent")
     parser.add_argument("--time-left", type=float, default=50.0, metavar="S", help="from goAway to the close")
     parser.add_argument("--max-sessions", type=int, help="refuse more than so many at once with 429")
+    parser.add_argument(
+        "--fault", action="append", default=[], choices=sorted(NAMED_FAULTS), metavar="NAME",
+        help="misbehave as users have reported; may be repeated. Names: " + ", ".join(sorted(NAMED_FAULTS)),
+    )  # fmt: skip
+    parser.add_argument(
+        "--rule", action="append", default=[], metavar="FAMILY.RULE=yes|no",
+        help="change what the models of a family do, for instance 2.5.answers_history=yes; may be repeated",
+    )  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -87,7 +97,12 @@ def main() -> int:
             greeting=read_greeting(chosen.greeting) if chosen.greeting else None,
             min_answer_s=chosen.min_answer,
         )
+        rules = RULES
+        for text in chosen.rule:
+            rules = change_rule(rules, text)
         options = StandInOptions(
+            rules=rules,
+            faults=tuple(fault for name in chosen.fault for fault in NAMED_FAULTS[name]),
             host=chosen.host,
             port=chosen.port,
             tls=not chosen.plain,

@@ -29,6 +29,13 @@ class Think:
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """A text part that is not a thought, beside the audio or instead of it."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Say nothing for a while."""
 
@@ -66,7 +73,7 @@ class Raw:
     body: bytes | str
 
 
-type Step = Say | Think | Wait | CallTools | Status | Raw
+type Step = Say | Think | Write | Wait | CallTools | Status | Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +144,12 @@ class ScriptedBrain:
         return self.turns[index] if index < len(self.turns) else None
 
 
-def extended_thinking(fillers: Sequence[Say], answer: Say) -> tuple[Step, ...]:
+def extended_thinking(fillers: Sequence[Say], answer: Say, *, work_s: float = 0.0) -> tuple[Step, ...]:
     """Return a turn as the extended-thinking model makes it: each filler completes a turn IN_PROGRESS.
 
-    The answer completes the last one, with IDLE.
+    Behind each filler the model works for `work_s` in silence; the answer completes the last turn, with IDLE.
     """
     steps: list[Step] = []
     for filler in fillers:
-        steps += [filler, Status("IN_PROGRESS")]
+        steps += [filler, Status("IN_PROGRESS"), Wait(work_s)]
     return (*steps, answer, Status("IDLE"))

@@ -156,6 +156,26 @@ class CancelTools:
 
 
 @dataclass(frozen=True, slots=True)
+class TextOnlyTurns:
+    """Let so many turns to come be text parts without any audio, as native-audio models do now and then."""
+
+    turns: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OmitCallIds:
+    """Leave the ids out of function calls from now on, as Vertex does; answers are then matched by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Send so many messages of one kind at once: calls of functions, or keys that the protocol does not have."""
+
+    kind: Literal["toolCall", "unknownKeys"]
+    messages: int = 500
+
+
+@dataclass(frozen=True, slots=True)
 class StopReading:
     """Take nothing more from the socket, so that the client's send buffer fills. `for_s` None: for ever."""
 
@@ -212,6 +232,9 @@ type Action = (
     | Interrupt
     | SendGoAway
     | CancelTools
+    | TextOnlyTurns
+    | OmitCallIds
+    | Flood
     | StopReading
     | ReadSlowly
     | DelayPongs

@@ -1,7 +1,5 @@
 """The caller's side of a session: reading client messages and noticing when somebody speaks."""
 
-import binascii
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -10,40 +8,37 @@ import audioop
 
 from . import messages
 from .brains import Prompt
-from .casing import normalise
 from .clock import CallerClock
+from .families import ModelRules
 from .records import Received
 from .session_base import SessionBase
-from .setup import INVALID_ARGUMENT
 from .triggers import CallerAudio, OnSpeech, OnSpeechEnd, OnText, OnToolResponse
 from .turns import Turns
 from .vad import RATE_HZ, EnergyVad, SpeechEnded, SpeechStarted, VadEvent
+from .wire_reader import INVALID_ARGUMENT, InvalidMessageError, read_message
 
 _BYTES_PER_MS = RATE_HZ * 2 // 1000
-_KINDS = frozenset({"realtimeInput", "clientContent", "toolResponse", "contextUpdate"})
-_TYPES: dict[str, tuple[type, ...]] = {
-    "audio": (dict,),
-    "video": (dict,),
-    "mediaChunks": (list,),
-    "text": (str,),
-}
-
-
-class InvalidMessageError(Exception):
-    """A client message the service would close for, with 1007."""
+_RATES_HZ = range(1_000, 192_001)  # what a converter of sound can be asked for
+_AUDIO_KEYS = frozenset({"data", "mime_type", "mimeType"})
+_ROLES = frozenset({"user", "model"})
 
 
 @lru_cache(maxsize=64)
 def _rate_of(mime_type: str) -> int | None:
-    """Return the rate of a PCM mime type; 16 kHz if it names none, None for anything that is not PCM."""
-    if not mime_type.startswith("audio/pcm"):
+    """Return the rate of a PCM mime type; 16 kHz if it names none, None for anything that is not PCM.
+
+    Raises:
+        InvalidMessageError: the rate is no rate of sound.
+    """
+    kind, *parameters = (part.strip() for part in mime_type.split(";"))
+    if kind != "audio/pcm":
         return None
-    rate = re.search(r"rate=(\d+)", mime_type)
-    return int(rate[1]) if rate and int(rate[1]) > 0 else RATE_HZ
-
-
-def _is_well_typed(kind: str, value: object) -> bool:
-    return isinstance(value, _TYPES.get(kind, (object,)))
+    rates = [text.removeprefix("rate=") for text in parameters if text.startswith("rate=")]
+    if not rates:
+        return RATE_HZ
+    if not (rates[0].isdecimal() and len(rates[0]) < 10 and int(rates[0]) in _RATES_HZ):
+        raise InvalidMessageError(INVALID_ARGUMENT)
+    return int(rates[0])
 
 
 class Listener:
@@ -59,6 +54,7 @@ class Listener:
         self._vad = EnergyVad(asked.vad)
         self._activity: bytearray | None = None  # the utterance between activityStart and activityEnd
         self._history_open = asked.history_first
+        self._audio_flows = False  # the caller's audio comes in, and no audioStreamEnd has come since
         self._odd = b""  # half a sample
         self._rate_state: Any = None
         self._rate_hz = RATE_HZ
@@ -69,28 +65,24 @@ class Listener:
         Raises:
             InvalidMessageError: the service would close the connection for it.
         """
-        if not isinstance(decoded, dict):
-            raise InvalidMessageError(INVALID_ARGUMENT)
-        realtime = decoded.get("realtime_input") or decoded.get("realtimeInput")
-        # Audio is nearly everything that comes: it takes no detour through the normaliser.
-        if isinstance(realtime, dict) and len(decoded) == 1 and isinstance(realtime.get("audio"), dict):
+        realtime = decoded.get("realtime_input") or decoded.get("realtimeInput") if isinstance(decoded, dict) else None
+        # Audio is nearly everything that comes: it takes no detour through the tables.
+        if isinstance(realtime, dict) and len(decoded) == len(realtime) == 1 and _is_audio(realtime.get("audio")):
             await self._audio(realtime["audio"])
             return
-        message = normalise(decoded)
-        well_formed = all(isinstance(body, dict) for body in message.values())
-        if not message or not message.keys() <= _KINDS or not well_formed:
-            raise InvalidMessageError(INVALID_ARGUMENT)
-        for kind, body in message.items():
-            match kind:
-                case "realtimeInput":
-                    await self._realtime(body)
-                case "clientContent":
-                    await self._content(body)
-                case "toolResponse":
-                    await self._tools(body)
-                case _:
-                    self._note("contextUpdate", body)
-                    self._session.context_updates.append(body)
+        ((kind, body),) = read_message(decoded).items()
+        match kind:
+            case "realtimeInput":
+                await self._realtime(body)
+            case "clientContent":
+                await self._content(body)
+            case "toolResponse":
+                await self._tools(body)
+            case "contextUpdate":
+                self._note("contextUpdate", body)
+                self._session.context_updates.append(body)
+            case _:  # a second setup
+                raise InvalidMessageError(INVALID_ARGUMENT)
 
     def _note(self, kind: str, body: Any) -> None:
         session = self._session
@@ -100,37 +92,34 @@ class Listener:
 
     async def _realtime(self, body: dict[str, Any]) -> None:
         for kind, value in body.items():
-            if not _is_well_typed(kind, value):
-                raise InvalidMessageError(INVALID_ARGUMENT)
             match kind:
                 case "audio":
                     await self._audio(value)
                 case "mediaChunks":  # how older clients send audio and pictures
                     for blob in value:
-                        if str(blob.get("mimeType", "")).startswith("audio/"):
+                        if blob.get("mimeType", "").startswith("audio/"):
                             await self._audio(blob)
                         else:
                             self._note("video", {"mimeType": blob.get("mimeType")})
                 case "video":
                     self._note("video", {"mimeType": value.get("mimeType")})
                 case "text":
-                    await self._text(str(value))
+                    await self._text(value)
                 case "audioStreamEnd":
                     self._note(kind, value)
+                    self._audio_flows = False
                     await self._heard(self._vad.flush())
                 case "activityStart":
                     await self._activity_start()
                 case "activityEnd":
                     await self._activity_end()
-                case _:
-                    raise InvalidMessageError(INVALID_ARGUMENT)
 
     async def _audio(self, blob: Mapping[str, Any]) -> None:
         session = self._session
-        rate_hz = _rate_of(str(blob.get("mime_type") or blob.get("mimeType") or ""))
+        rate_hz = _rate_of(blob.get("mime_type") or blob.get("mimeType") or "")
         try:
-            pcm = messages.decode_audio(str(blob.get("data", "")))
-        except (binascii.Error, ValueError) as exc:
+            pcm = messages.decode_audio(blob.get("data", ""))
+        except ValueError as exc:  # binascii.Error is one
             raise InvalidMessageError(INVALID_ARGUMENT) from exc
         if rate_hz is None:
             session.silent_failures += 1  # the service says nothing to a wrong format
@@ -140,6 +129,7 @@ class Listener:
             self._note("audio", {"bytes": len(pcm), "rate_hz": rate_hz})
         pcm = self._whole_samples(pcm, rate_hz)
         session.samples += len(pcm) // 2
+        self._audio_flows = self._audio_flows or bool(pcm)
         if self._options.record_audio:
             session.pcm += pcm
         if self._activity is not None:
@@ -167,6 +157,7 @@ class Listener:
         self._note("text", text)
         await session.faults.at(OnText)
         session.thaw_for_text()
+        session.text_characters += len(text)
         session.conversation.transcript.append(("user", text))
         if self._turns.is_heard and session.asked.interrupts:
             await self._turns.interrupt()
@@ -226,29 +217,42 @@ class Listener:
     # ---- clientContent, toolResponse -----------------------------------------------------------------------
 
     async def _content(self, body: Mapping[str, Any]) -> None:
-        session = self._session
+        session, rules = self._session, self._session.asked.rules
         self._note("clientContent", body)
-        turns, complete = list(body.get("turns") or []), bool(body.get("turnComplete"))
+        turns, complete = body.get("turns", []), body.get("turnComplete", False)
+        for turn in turns:
+            _check_role(turn.get("role"), rules)
+        seeding = self._history_open
+        if not seeding and (rules.closes_on_content or (rules.closes_on_content_amid_audio and self._audio_flows)):
+            raise InvalidMessageError(INVALID_ARGUMENT)
         session.conversation.history += turns
-        if self._history_open:  # seeding: the server takes history until turnComplete and does not answer
-            self._history_open = not complete
-            return
+        text = " ".join(part["text"] for turn in turns for part in turn.get("parts", ()) if "text" in part)
+        session.text_characters += len(text)
         if not complete:
             return  # the server waits for the rest
-        if session.asked.family != "3.1" and self._turns.is_heard:
-            await self._turns.interrupt()
-        starts = self._options.content_starts_turn
-        if starts is None:
-            starts = session.asked.family == "2.5"
-        if starts:
-            text = " ".join(str(part["text"]) for turn in turns for part in turn.get("parts") or [] if "text" in part)
+        if seeding:  # the server takes history until turnComplete
+            self._history_open = False
+        if rules.answers_history if seeding else rules.answers_content:
+            if self._turns.is_heard:
+                await self._turns.interrupt()
             self._turns.ask(Prompt("content", text=text))
 
     async def _tools(self, body: Mapping[str, Any]) -> None:
         session = self._session
         self._note("toolResponse", body)
-        for response in body.get("functionResponses") or []:
+        for response in body.get("functionResponses", ()):
+            session.tool_characters += len(str(response.get("response", "")))
             session.tool_responses.append(response)
             if not await self._turns.respond(response):
                 session.stray_tool_responses.append(response)
         await session.faults.at(OnToolResponse)
+
+
+def _is_audio(blob: object) -> bool:
+    """Whether this is a blob as clients send it all the time: nothing but text under the three names."""
+    return isinstance(blob, dict) and blob.keys() <= _AUDIO_KEYS and all(isinstance(value, str) for value in blob.values())
+
+
+def _check_role(role: str | None, rules: ModelRules) -> None:
+    if role not in _ROLES and (role or rules.needs_roles):
+        raise InvalidMessageError("Please use a valid role: user, model.")

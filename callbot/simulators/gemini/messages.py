@@ -5,6 +5,7 @@ Top-level keys must be camelCase: google-genai 3.4.0 accepts nothing else there.
 
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -35,9 +36,21 @@ def thought(text: str) -> bytes:
     return content(modelTurn={"role": "model", "parts": [{"text": text, "thought": True}]})
 
 
+def text(words: str) -> bytes:
+    """Return a text part, which an audio model should not send and does."""
+    return content(modelTurn={"role": "model", "parts": [{"text": words}]})
+
+
 def tool_call(calls: Sequence[Mapping[str, Any]]) -> bytes:
     """Return a toolCall message."""
     return orjson.dumps({"toolCall": {"functionCalls": list(calls)}})
+
+
+def flooding(kind: str, index: int) -> bytes:
+    """Return one of many: a toolCall that no declaration allows for, or a message of keys that do not exist."""
+    if kind == "toolCall":
+        return tool_call([{"id": f"flood-{index}", "name": f"flood_{index}", "args": {}}])
+    return orjson.dumps({f"somethingNew{index}": {}, "serverContent": {f"somethingElse{index}": True}})
 
 
 def tool_call_cancellation(ids: Sequence[str]) -> bytes:
@@ -58,16 +71,34 @@ def resumption_update(handle: str, *, resumable: bool, index: int | None) -> byt
     return orjson.dumps({"sessionResumptionUpdate": body})
 
 
-def usage(prompt_tokens: int, response_tokens: int, *, vertex: bool) -> dict[str, Any]:
-    """Return the usageMetadata object with the field names of the mode."""
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a turn cost, in tokens: prompt by modality, tools' results, answer, thoughts."""
+
+    heard: int
+    read: int
+    tools: int
+    said: int
+    thought: int
+
+
+def usage(tokens: Tokens, *, vertex: bool) -> dict[str, Any]:
+    """Return the usageMetadata object with the field names of the mode; counts of nothing are left out."""
     name = "candidatesToken" if vertex else "responseToken"
+    prompt = tokens.heard + tokens.read
+    details = [("AUDIO", tokens.heard), ("TEXT", tokens.read)]
     body: dict[str, Any] = {
-        "promptTokenCount": prompt_tokens,
-        f"{name}Count": response_tokens,
-        "totalTokenCount": prompt_tokens + response_tokens,
-        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": prompt_tokens}],
-        f"{name}sDetails": [{"modality": "AUDIO", "tokenCount": response_tokens}],
+        "promptTokenCount": prompt,
+        f"{name}Count": tokens.said,
+        "toolUsePromptTokenCount": tokens.tools,
+        "thoughtsTokenCount": tokens.thought,
+        "totalTokenCount": prompt + tokens.said + tokens.tools + tokens.thought,
+        "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in details if count],
+        f"{name}sDetails": [{"modality": "AUDIO", "tokenCount": tokens.said}],
     }
+    for field in ("toolUsePromptTokenCount", "thoughtsTokenCount"):
+        if not body[field]:
+            del body[field]
     if vertex:
         body["trafficType"] = "ON_DEMAND"
     return body

@@ -1,10 +1,12 @@
 """Everything that can be chosen about a stand-in, in one frozen record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from .brains import Brain, Parrot
+from .families import RULES, ModelRules
 from .faults import Fault
 from .vad import VadSettings
 
@@ -66,8 +68,7 @@ class StandInOptions:
     go_away_time_left_s: float = 50.0
     deadline_close: tuple[int, str] = (1011, "Deadline expired before operation could complete.")
 
-    # Whether clientContent with turnComplete is answered. None: as the model does (2.5 answers, 3.x does not).
-    content_starts_turn: bool | None = None
+    rules: Mapping[str, ModelRules] = field(default_factory=lambda: RULES)  # where families of models differ
     record_audio: bool = True  # False: count the caller's audio but keep none of it (load tests)
 
     def __post_init__(self) -> None:

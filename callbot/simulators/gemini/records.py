@@ -26,6 +26,7 @@ class TurnRecord:
     prompt: str  # audio, text, content, tool, script
     pcm: bytearray = field(default_factory=bytearray)  # 24 kHz, exactly what was sent
     transcript: str = ""  # output transcription sent so far
+    thought_characters: int = 0  # of thought parts
     calls: list[str] = field(default_factory=list)  # ids of tool calls made
     generation_complete: bool = False
     complete: bool = False
@@ -61,6 +62,8 @@ class SessionRecord:
 
     pcm: bytearray = field(default_factory=bytearray)  # caller audio at 16 kHz
     samples: int = 0  # of the caller's audio at 16 kHz, kept or not
+    text_characters: int = 0  # of text to the model: instructions, client content, realtime text
+    tool_characters: int = 0  # of tools' results
     rates_hz: set[int] = field(default_factory=set)  # as declared in mime types
     silent_failures: int = 0  # audio the service would ignore without a word
     received: list[Received] = field(default_factory=list)

@@ -17,7 +17,7 @@ class Conversation:
     turns_begun: int = 0
     greeted: bool = False
     transcript: list[tuple[str, str]] = field(default_factory=list)  # (role, text)
-    history: list[Any] = field(default_factory=list)  # clientContent turns, normalised
+    history: list[Any] = field(default_factory=list)  # clientContent turns, in camelCase
 
     def snapshot(self) -> "Conversation":
         """Return a copy that later turns do not change."""

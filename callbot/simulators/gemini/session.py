@@ -12,14 +12,14 @@ from websockets.exceptions import ConnectionClosed
 from . import faults as do
 from . import messages
 from .brains import CallTools, Say, Step, ToolCall
-from .casing import normalise
 from .connection import WireConnection
-from .listening import InvalidMessageError, Listener
+from .listening import Listener
 from .resumption import STILL_OPEN, Conversation, Refusal
 from .session_base import ServerState, SessionBase
-from .setup import INVALID_ARGUMENT, SetupRefusedError, read_setup
+from .setup import SetupRefusedError, read_setup
 from .triggers import OnGoAway, OnReady, OnSetup
 from .turns import Turns
+from .wire_reader import INVALID_ARGUMENT, InvalidMessageError, read_message
 
 BAD_KEY = {
     "gemini": (1007, "API key not valid. Please pass a valid API key."),
@@ -88,10 +88,10 @@ class LiveSession(SessionBase):
             raise SetupRefusedError(*SETUP_LATE) from late
         try:
             self.raw_setup = _decode(first)
+            message = read_message(self.raw_setup)
         except InvalidMessageError as invalid:
             raise SetupRefusedError(1007, str(invalid)) from invalid
-        message = normalise(self.raw_setup)
-        if not isinstance(message, dict) or message.keys() != {"setup"} or not isinstance(message["setup"], dict):
+        if "setup" not in message:
             raise SetupRefusedError(1007, INVALID_ARGUMENT)
         self.setup = message["setup"]
         if not self.server.admits(self.credential, self.path):
@@ -104,7 +104,10 @@ class LiveSession(SessionBase):
             version=self.version,
             vad=options.vad,
             extra_models=options.extra_models,
+            rules=options.rules,
         )
+        instruction = self.setup.get("systemInstruction", {})
+        self.text_characters = sum(len(part.get("text", "")) for part in instruction.get("parts", ()))
         self.conversation = self._find_conversation()
         self.lineage = self.conversation.lineage
         self.turns_taken = Turns(self)
@@ -248,6 +251,13 @@ class LiveSession(SessionBase):
                 await self.interrupt()
             case do.SendGoAway(time_left, close_after_s):
                 await self.go_away(time_left, close_after_s=close_after_s)
+            case do.TextOnlyTurns(turns):
+                self.text_only_turns = turns
+            case do.OmitCallIds():
+                self.omits_call_ids = True
+            case do.Flood(kind, count):
+                for index in range(count):
+                    await self.send_raw(messages.flooding(kind, index))
             case do.CancelTools(ids):
                 await self.cancel_tools(ids)
             case do.StopReading(for_s):

@@ -21,6 +21,7 @@ from .resumption import Conversation, HandleBook, Refusal
 from .setup import Setup
 
 TOKENS_PER_S = 25  # of audio, in and out; commonly quoted as 25 to 32
+CHARACTERS_PER_TOKEN = 4  # of text, as Google's guide on tokens says
 
 
 class ServerState:
@@ -82,6 +83,8 @@ class SessionBase(SessionRecord):
         self.outbox = Outbox(wire, self, server.changes, as_text=options.text_frames, mime_type=options.audio_mime_type)
         self.faults = Moments(self, server.script, carry_out=self.carry_out, changed=server.changes.notify)
         self.never_resumable = False
+        self.text_only_turns = 0  # so many turns to come are text parts without audio
+        self.omits_call_ids = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
 
@@ -108,10 +111,15 @@ class SessionBase(SessionRecord):
         self.server.changes.notify()
 
     def count_usage(self, turn: TurnRecord | None) -> dict[str, Any]:
-        """Return usageMetadata: all the caller's audio so far, and this turn's."""
-        heard = int(self.samples / 16_000 * TOKENS_PER_S)
-        said = int(turn.audio_ms / 1000 * TOKENS_PER_S) if turn else 0
-        self.usage = messages.usage(heard, said, vertex=self.mode == "vertex")
+        """Return usageMetadata: all that the model has heard and read so far, and what this turn said and thought."""
+        tokens = messages.Tokens(
+            heard=int(self.samples / 16_000 * TOKENS_PER_S),
+            read=-(-self.text_characters // CHARACTERS_PER_TOKEN),
+            tools=-(-self.tool_characters // CHARACTERS_PER_TOKEN),
+            said=int(turn.audio_ms / 1000 * TOKENS_PER_S) if turn else 0,
+            thought=-(-turn.thought_characters // CHARACTERS_PER_TOKEN) if turn else 0,
+        )
+        self.usage = messages.usage(tokens, vertex=self.mode == "vertex")
         return self.usage
 
     def thaw_for_text(self) -> None:

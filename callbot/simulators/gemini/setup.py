@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
+from .families import RULES, Family, ModelRules, family_of
 from .vad import VadSettings
+from .wire_reader import INVALID_ARGUMENT, snake, unknown_name
 
 # Live models at the end of 2026. Only 3.8 has the same id in both modes.
 GEMINI_MODELS = frozenset(
@@ -20,28 +22,16 @@ GEMINI_MODELS = frozenset(
 )
 VERTEX_MODELS = frozenset({"gemini-3.8-live", "gemini-live-2.5-flash-native-audio", "gemini-3.5-transcribe-live-preview"})
 
-INVALID_ARGUMENT = "Request contains an invalid argument."
 PRECONDITION = "Precondition check failed."
 
-_KNOWN_FIELDS = frozenset(
-    {
-        "model",
-        "generationConfig",
-        "systemInstruction",
-        "tools",
-        "sessionResumption",
-        "inputAudioTranscription",
-        "outputAudioTranscription",
-        "realtimeInputConfig",
-        "contextWindowCompression",
-        "proactivity",
-        "explicitVadSignal",
-        "historyConfig",
-        "avatarConfig",
-        "safetySettings",
-        "labels",
-    }
-)
+# The thirty prebuilt voices (live-api guide). The service takes their names in any case.
+VOICES = frozenset({
+    "zephyr", "puck", "charon", "kore", "fenrir", "leda", "orus", "aoede", "callirrhoe", "autonoe", "enceladus", "iapetus",
+    "umbriel", "algieba", "despina", "erinome", "algenib", "rasalgethi", "laomedeia", "achernar", "alnilam", "schedar",
+    "gacrux", "pulcherrima", "achird", "zubenelgenubi", "vindemiatrix", "sadachbia", "sadaltager", "sulafat",
+})  # fmt: skip
+# What the extended-thinking model may be told to think; it refuses a setup that tells it nothing.
+THINKING_LEVELS = frozenset({"LOW", "MEDIUM", "HIGH"})
 
 
 class SetupRefusedError(Exception):
@@ -58,7 +48,8 @@ class Setup:
     """What a session was asked to be."""
 
     model: str  # without any path
-    family: Literal["2.5", "3.1", "3.8", ""]
+    family: Family
+    rules: ModelRules
     mode: str
     wants_handles: bool
     handle: str | None
@@ -79,36 +70,39 @@ class Setup:
     def blocks(self, function: str) -> bool:
         """Whether a call of this function holds up the turn: the declaration decides, then the model."""
         declared = self.behaviors.get(function)
-        return declared != "NON_BLOCKING" if declared else self.family != "3.8"
+        return declared != "NON_BLOCKING" if declared else self.rules.tools_block
 
 
-def read_setup(body: Mapping[str, Any], *, mode: str, version: str, vad: VadSettings, extra_models: frozenset[str]) -> Setup:
-    """Return the setup in a normalised `setup` object.
+def read_setup(
+    body: Mapping[str, Any],
+    *,
+    mode: str,
+    version: str,
+    vad: VadSettings,
+    extra_models: frozenset[str],
+    rules: Mapping[str, ModelRules] = RULES,
+) -> Setup:
+    """Return what a `setup` object, as `wire_reader` returns it, asks for.
 
     Raises:
         SetupRefusedError: the service would close, with this code and text.
     """
-    for name in body:
-        if name not in _KNOWN_FIELDS:
-            text = f"Invalid JSON payload received. Unknown name \"{name}\" at 'setup': Cannot find field."
-            raise SetupRefusedError(1007, text)
     model = _model(body, mode, version, extra_models)
-    family: Literal["2.5", "3.1", "3.8", ""] = ""
-    for known in ("2.5", "3.1", "3.8"):
-        if known in model:
-            family = known
+    family = family_of(model)
     behaviors = {
         str(function.get("name")): str(function["behavior"])
-        for tool in body.get("tools") or []
-        for function in tool.get("functionDeclarations") or []
-        if function.get("behavior")
+        for tool in body.get("tools", ())
+        for function in tool.get("functionDeclarations", ())
+        if function.get("behavior", "UNSPECIFIED") != "UNSPECIFIED"
     }
-    _check_rules(body, model, family, mode, behaviors)
+    _check_fields(body, family, mode, version)
+    _check_rules(body, model, family, behaviors)
     realtime = body.get("realtimeInputConfig") or {}
     resumption = body.get("sessionResumption")
     return Setup(
         model=model,
         family=family,
+        rules=rules.get(family) or ModelRules(),
         mode=mode,
         wants_handles=resumption is not None,
         handle=(resumption or {}).get("handle") or None,
@@ -124,8 +118,8 @@ def read_setup(body: Mapping[str, Any], *, mode: str, version: str, vad: VadSett
 
 
 def _model(body: Mapping[str, Any], mode: str, version: str, extra: frozenset[str]) -> str:
-    path = body.get("model")
-    if not isinstance(path, str) or not path:
+    path: str = body.get("model", "")
+    if not path:
         raise SetupRefusedError(1007, INVALID_ARGUMENT)
     prefix, _, name = path.rpartition("models/")
     known = VERTEX_MODELS if mode == "vertex" else GEMINI_MODELS
@@ -140,24 +134,42 @@ def _model(body: Mapping[str, Any], mode: str, version: str, extra: frozenset[st
     return name
 
 
-def _check_rules(body: Mapping[str, Any], model: str, family: str, mode: str, behaviors: Mapping[str, str]) -> None:
-    generation = body.get("generationConfig") or {}
+def _check_fields(body: Mapping[str, Any], family: str, mode: str, version: str) -> None:
+    """Refuse fields that exist elsewhere: in the other mode, or in another version of the API."""
+    absent: list[tuple[str, str]] = []  # path and field
+    if mode == "gemini":
+        absent += [("", "explicitVadSignal"), ("sessionResumption", "transparent")]
+        if version != "v1alpha":
+            absent.append(("generationConfig", "enableAffectiveDialog"))
+            if family == "2.5":  # 3.x takes it in every version, to say what is always so
+                absent.append(("", "proactivity"))
+    for place, field in absent:
+        if field in (body.get(place, {}) if place else body):
+            path = ".".join(filter(None, ("setup", snake(place))))
+            raise SetupRefusedError(1007, unknown_name(field, path))
+
+
+def _check_rules(body: Mapping[str, Any], model: str, family: str, behaviors: Mapping[str, str]) -> None:
+    generation = body.get("generationConfig", {})
     modalities = generation.get("responseModalities") or ["AUDIO"]
     if len(modalities) != 1:
         raise SetupRefusedError(1007, INVALID_ARGUMENT)
     if modalities != ["AUDIO"] and "transcribe" not in model:
         raise SetupRefusedError(1007, PRECONDITION)
-    proactive = (body.get("proactivity") or {}).get("proactiveAudio")
+    voice = generation.get("speechConfig", {}).get("voiceConfig", {}).get("prebuiltVoiceConfig", {}).get("voiceName")
+    if voice is not None and voice.lower() not in VOICES:
+        text = f"Requested voice api_name '{voice[:30]}' is not available for model models/{model}"
+        raise SetupRefusedError(1007, text)
+    proactive = body.get("proactivity", {}).get("proactiveAudio")
+    thinking = generation.get("thinkingConfig")
     extended = "extended-thinking" in model
     refused = (
-        (family == "3.8" and not extended and "thinkingConfig" in generation)
+        (family == "3.8" and not extended and thinking is not None)
+        or (extended and (thinking or {}).get("thinkingLevel") not in THINKING_LEVELS)
         or (family == "3.8" and "enableAffectiveDialog" in generation)
         or (family == "3.8" and proactive is False)
         or (family == "3.1" and ("enableAffectiveDialog" in generation or proactive is not None))
         or (extended and "BLOCKING" in behaviors.values())
-        # The two fields that only Vertex knows.
-        or (mode == "gemini" and bool(body.get("explicitVadSignal")))
-        or (mode == "gemini" and "transparent" in (body.get("sessionResumption") or {}))
     )
     if refused:
         raise SetupRefusedError(1007, INVALID_ARGUMENT)
@@ -165,17 +177,17 @@ def _check_rules(body: Mapping[str, Any], model: str, family: str, mode: str, be
 
 def _vad(wanted: Mapping[str, Any], base: VadSettings, mode: str) -> VadSettings:
     default = "LOW" if mode == "vertex" else "HIGH"
-    start = str(wanted.get("startOfSpeechSensitivity") or "").removeprefix("START_SENSITIVITY_")
-    end = str(wanted.get("endOfSpeechSensitivity") or "").removeprefix("END_SENSITIVITY_")
-    unset = {"", "UNSPECIFIED"}
-    if start not in unset | {"HIGH", "LOW"} or end not in unset | {"HIGH", "LOW"}:
-        raise SetupRefusedError(1007, INVALID_ARGUMENT)
+    start = wanted.get("startOfSpeechSensitivity", "").removeprefix("START_SENSITIVITY_")
+    end = wanted.get("endOfSpeechSensitivity", "").removeprefix("END_SENSITIVITY_")
     prefix_ms, silence_ms = wanted.get("prefixPaddingMs"), wanted.get("silenceDurationMs")
+    if min(prefix_ms or 0, silence_ms or 0) < 0:
+        raise SetupRefusedError(1007, INVALID_ARGUMENT)
+    unset = {"", "UNSPECIFIED"}
     return replace(
         base,
-        disabled=bool(wanted.get("disabled", base.disabled)),
-        prefix_padding_ms=base.prefix_padding_ms if prefix_ms is None else int(prefix_ms),
-        silence_duration_ms=base.silence_duration_ms if silence_ms is None else int(silence_ms),
+        disabled=wanted.get("disabled", base.disabled),
+        prefix_padding_ms=base.prefix_padding_ms if prefix_ms is None else prefix_ms,
+        silence_duration_ms=base.silence_duration_ms if silence_ms is None else silence_ms,
         start_sensitivity=(base.start_sensitivity or default) if start in unset else start,
         end_sensitivity=(base.end_sensitivity or default) if end in unset else end,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 
 from . import messages
-from .brains import CallTools, Prompt, Raw, Say, Status, Step, Think, ToolCall, Wait
+from .brains import CallTools, Prompt, Raw, Say, Status, Step, Think, Wait, Write
 from .records import TurnRecord
 from .session_base import SessionBase
 from .triggers import ModelAudio, OnGenerationComplete, OnInterrupted, OnToolCall, OnTurnComplete
@@ -30,6 +30,7 @@ class TurnInterruptedError(Exception):
 @dataclass(slots=True)
 class _OpenCall:
     turn: TurnRecord
+    name: str
     blocking: bool
     answered: asyncio.Future[None]
 
@@ -48,6 +49,7 @@ class Turns:
         self.current: TurnRecord | None = None
         self.caller_speaks = False  # kept by the listener: while the caller speaks no turn begins
         self._has_status = False
+        self._text_only = False
 
     # ---- asking and interrupting ---------------------------------------------------------------------------
 
@@ -132,6 +134,8 @@ class Turns:
     async def _play(self, record: TurnRecord, steps: Sequence[Step], heard: str) -> None:
         session, late = self._session, self._options.late_input_transcription
         self._has_status = session.asked.extended
+        self._text_only = session.text_only_turns > 0
+        session.text_only_turns = max(0, session.text_only_turns - 1)
         if not late:
             await self._transcribe_input(heard)
         await self.offer_handle(generating=True)
@@ -157,7 +161,10 @@ class Turns:
             case Say():
                 await self._say(record, step)
             case Think(text):
+                record.thought_characters += len(text)
                 await self._session.outbox.send("audio", messages.thought(text))
+            case Write(text):
+                await self._session.outbox.send("audio", messages.text(text))
             case Wait(delay_s):
                 await self._session.clock.sleep(delay_s)
             case CallTools():
@@ -169,6 +176,9 @@ class Turns:
 
     async def _say(self, record: TurnRecord, step: Say) -> None:
         session, clock = self._session, self._session.clock
+        if self._text_only:
+            await session.outbox.send("audio", messages.text(step.transcript or "I answer in writing."))
+            return
         words = messages.fragments(step.transcript) if session.asked.transcribes_output else []
         lead = _VERTEX_LEAD if session.mode == "vertex" else 1.0
         told, sent, due_s = 0, 0, clock.now()
@@ -196,9 +206,15 @@ class Turns:
             record.transcript += words[index]
 
     async def _transcribe_input(self, heard: str) -> None:
-        words = messages.fragments(heard) if self._session.asked.transcribes_input else []
+        if not (heard and self._session.asked.transcribes_input):
+            return
+        if self._session.asked.rules.transcribes_input_at_once:
+            fields: dict[str, Any] = {"text": heard, "finished": True}
+            await self._session.outbox.content("inputTranscription", {"inputTranscription": fields})
+            return
+        words = messages.fragments(heard)
         for index, word in enumerate(words):
-            fields: dict[str, Any] = {"text": word}
+            fields = {"text": word}
             if self._options.finish_transcriptions and index == len(words) - 1:
                 fields["finished"] = True
             await self._session.outbox.content("inputTranscription", {"inputTranscription": fields})
@@ -249,23 +265,23 @@ class Turns:
     async def _call(self, record: TurnRecord, step: CallTools) -> None:
         session, waits, bodies = self._session, [], []
         for call in step.calls:
-            key = self._key(call, record)
+            has_id = not (call.id is None or session.omits_call_ids)
+            # An id chosen here never repeats in a session.
+            key = (has_id and call.id) or f"call-{record.number}-{len(record.calls) + 1}"
             blocking = session.asked.blocks(call.name) if step.blocking is None else step.blocking
             answered = asyncio.get_running_loop().create_future()
-            self._calls[key] = _OpenCall(record, blocking, answered)
+            self._calls[key] = _OpenCall(record, call.name, blocking, answered)
             record.calls.append(key)
             if blocking:
                 waits.append(answered)
             body: dict[str, Any] = {"name": call.name, "args": dict(call.args)}
-            bodies.append(body if call.id is None else {"id": key, **body})
+            bodies.append({"id": key, **body} if has_id else body)
         await session.outbox.send("toolCall", messages.tool_call(bodies))
         await session.faults.at(OnToolCall)
+        if waits and session.asked.rules.completes_at_blocking_call:
+            await self._turn_complete(record, "IDLE")
         for answered in waits:
             await answered
-
-    def _key(self, call: ToolCall, record: TurnRecord) -> str:
-        # A call without id is answered by name; an id chosen here never repeats in a session.
-        return call.name if call.id is None else call.id or f"call-{record.number}-{len(record.calls) + 1}"
 
     async def cancel(self, ids: Sequence[str]) -> None:
         """Say that these calls are cancelled, whether or not they exist; their answers no longer count."""
@@ -275,13 +291,12 @@ class Turns:
 
     async def respond(self, response: Mapping[str, Any]) -> bool:
         """Take one function response; False if nothing waits for it."""
-        call_id = response.get("id")
-        key = call_id if call_id in self._calls else response.get("name")
-        call = self._calls.get(str(key))
+        key = response.get("id") or self._open_by_name(response.get("name", ""))
+        call = self._calls.get(key)
         if call is None:
             return False
         if not response.get("willContinue"):
-            del self._calls[str(key)]
+            del self._calls[key]
             if not call.answered.done():
                 call.answered.set_result(None)
         if call.blocking:
@@ -295,6 +310,9 @@ class Turns:
         if not self._calls and self.current is None:
             await self.offer_handle(generating=False)
         return True
+
+    def _open_by_name(self, name: str) -> str:
+        return next((key for key, call in self._calls.items() if call.name == name), "")
 
     async def offer_handle(self, *, generating: bool) -> None:
         """Send a sessionResumptionUpdate, if the client asked for them."""

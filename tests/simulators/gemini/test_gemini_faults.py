@@ -280,14 +280,14 @@ async def test_transcriptions_can_be_doubled_and_late(open_line, speak, utteranc
     async with open_line(**options) as line, line.connect(config) as session:
         await speak(session, utterance)
         order = []
-        while order.count("text") < 10:
+        while order.count("text") < 2:
             async for message in session.receive():
                 content = message.server_content
                 if content and (content.input_transcription or content.turn_complete):
                     order.append("end" if content.turn_complete else "text")
-                if order.count("text") == 10:
+                if order.count("text") == 2:
                     break
-        assert order == ["end", *["text"] * 10]
+        assert order == ["end", "text", "text"]
 
 
 async def test_a_fault_may_be_armed_on_an_open_session(open_line):

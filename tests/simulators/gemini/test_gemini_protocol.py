@@ -12,10 +12,10 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
-from callbot.simulators.gemini.casing import normalise
 from callbot.simulators.gemini.handshake import read_path
 from callbot.simulators.gemini.setup import SetupRefusedError, read_setup
 from callbot.simulators.gemini.vad import VadSettings
+from callbot.simulators.gemini.wire_reader import read_message
 
 GEMINI = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 VERTEX = "/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent"
@@ -144,24 +144,62 @@ async def test_the_ca_is_written_where_asked(tmp_path):
         assert path.read_text().startswith("-----BEGIN CERTIFICATE-----")
 
 
+INVALID = "Request contains an invalid argument."
+JSON = "Invalid JSON payload received."
+
+
 @pytest.mark.parametrize(("messages", "reason"), [
-    (["oops"], "Invalid JSON payload received."),
-    ([{"realtimeInput": {"text": "too early"}}], "Request contains an invalid argument."),
-    ([{"setup": {}}], "Request contains an invalid argument."),
-    ([SETUP, SETUP], "Request contains an invalid argument."),
-    ([SETUP, {"somethingNew": {}}], "Request contains an invalid argument."),
-    ([SETUP, {"realtimeInput": {"somethingNew": 1}}], "Request contains an invalid argument."),
-    ([SETUP, {"realtimeInput": {"audio": {"data": "%%%", "mimeType": "audio/pcm"}}}],
-     "Request contains an invalid argument."),
-    ([SETUP, {"realtimeInput": 3}], "Request contains an invalid argument."),
-    ([SETUP, []], "Request contains an invalid argument."),
-    ([SETUP, "not json"], "Invalid JSON payload received."),
+    (["oops"], JSON),
+    ([{"realtimeInput": {"text": "too early"}}], INVALID),
+    ([{"setup": {}}], INVALID),
+    ([SETUP, SETUP], INVALID),
+    ([SETUP, {}], INVALID),
+    ([SETUP, {"realtimeInput": {}, "clientContent": {}}], INVALID),
+    ([SETUP, {"somethingNew": {}}], f'{JSON} Unknown name "somethingNew": Cannot find field.'),
+    ([SETUP, {"realtimeInput": {"somethingNew": 1}}],
+     f"{JSON} Unknown name \"somethingNew\" at 'realtime_input': Cannot find field."),
+    ([SETUP, {"realtimeInput": {"audio": {"data": "%%%", "mimeType": "audio/pcm"}}}], INVALID),
+    ([SETUP, {"realtimeInput": 3}],
+     "Invalid value at 'realtime_input' (type.googleapis.com/BidiGenerateContentRealtimeInput), int"),
+    ([SETUP, []], INVALID),
+    ([SETUP, "not json"], JSON),
+    ([SETUP, '{"realtimeInput":' * 2000], JSON),
     ([{"setup": {"model": "models/gemini-3.8-live", "nonsense": 1}}],
-     "Invalid JSON payload received. Unknown name \"nonsense\" at 'setup': Cannot find field."),
+     f"{JSON} Unknown name \"nonsense\" at 'setup': Cannot find field."),
+    # What parses and is wrong inside.
+    ([SETUP, {"clientContent": {"turns": ["x"]}}],
+     "Invalid value at 'client_content.turns[0]' (type.googleapis.com/Content), \"x\""),
+    ([SETUP, {"clientContent": {"turns": [{"role": "user", "parts": ["x"]}]}}],
+     "Invalid value at 'client_content.turns[0].parts[0]' (type.googleapis.com/Part), \"x\""),
+    ([SETUP, {"clientContent": {"turns": [{"role": "user", "parts": [{"text": 1}]}]}}],
+     "Invalid value at 'client_content.turns[0].parts[0].text' (TYPE_STRING), int"),
+    ([SETUP, {"toolResponse": {"functionResponses": "x"}}],
+     "Invalid value at 'tool_response.function_responses[0]' (type.googleapis.com/FunctionResponse), \"x\""),
+    ([SETUP, {"realtimeInput": {"mediaChunks": ["x"]}}],
+     "Invalid value at 'realtime_input.media_chunks[0]' (type.googleapis.com/Blob), \"x\""),
+    ([SETUP, {"realtimeInput": {"audio": {"data": 5, "mimeType": "audio/pcm"}}}],
+     "Invalid value at 'realtime_input.audio.data' (TYPE_BYTES), int"),
+    ([SETUP, {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=99999999999"}}}], INVALID),
+    ([SETUP, {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=0"}}}], INVALID),
+    ([SETUP, {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm;rate=fast"}}}], INVALID),
+    ([SETUP, {"realtimeInput": {"text": ["x"]}}], "Invalid value at 'realtime_input.text' (TYPE_STRING), list"),
+    ([{"setup": {"model": "models/gemini-3.8-live", "realtimeInputConfig":
+                 {"automaticActivityDetection": {"prefixPaddingMs": "abc"}}}}],
+     "Invalid value at 'setup.realtime_input_config.automatic_activity_detection.prefix_padding_ms' (TYPE_INT32), \"abc\""),
+    ([{"setup": {"model": "models/gemini-3.8-live", "realtimeInputConfig":
+                 {"automaticActivityDetection": {"silence_duration_ms": 10**12}}}}],
+     "Invalid value at 'setup.realtime_input_config.automatic_activity_detection.silence_duration_ms' (TYPE_INT32), int"),
+    ([{"setup": {"model": "models/gemini-3.8-live", "tools": "x"}}],
+     "Invalid value at 'setup.tools[0]' (type.googleapis.com/Tool), \"x\""),
+    ([{"setup": {"model": 3}}], "Invalid value at 'setup.model' (TYPE_STRING), int"),
+    ([{"setup": {"model": "models/gemini-3.8-live", "generationConfig": {"speechConfig": {"voice_config": {"speed": 2}}}}}],
+     f"{JSON} Unknown name \"speed\" at 'setup.generation_config.speech_config.voice_config': Cannot find field."),
+    ([{"setup": {"model": "models/gemini-3.8-live", "sessionResumption": {"transparent": True}}}],
+     f"{JSON} Unknown name \"transparent\" at 'setup.session_resumption': Cannot find field."),
 ])  # fmt: skip
 async def test_what_the_protocol_does_not_know_is_refused_with_1007(messages, reason):
     async with GeminiStandIn() as standin:
-        assert await refusal(standin, *messages) == (1007, reason)
+        assert await refusal(standin, *messages) == (1007, reason[:123])
 
 
 async def test_a_client_that_never_sends_setup_is_closed():
@@ -184,6 +222,10 @@ def test_a_model_of_the_other_mode_is_not_found(mode, model):
     assert caught.value.reason.startswith(f"models/{name} is not found for API version v1beta, or is not supported")
 
 
+def voice(name):
+    return {"generationConfig": {"speechConfig": {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": name}}}}}
+
+
 @pytest.mark.parametrize(("model", "fields"), [
     ("gemini-3.8-live", {"generationConfig": {"thinkingConfig": {"thinkingLevel": "LOW"}}}),
     ("gemini-3.8-live", {"generationConfig": {"enableAffectiveDialog": True}}),
@@ -192,17 +234,36 @@ def test_a_model_of_the_other_mode_is_not_found(mode, model):
     ("gemini-3.8-live", {"generationConfig": {"responseModalities": ["AUDIO", "TEXT"]}}),
     ("gemini-3.8-live", {"sessionResumption": {"transparent": True}}),
     ("gemini-3.8-live", {"explicitVadSignal": True}),
-    ("gemini-3.8-live", {"realtimeInputConfig": {"automaticActivityDetection":
-                                                 {"startOfSpeechSensitivity": "START_SENSITIVITY_MEDIUM"}}}),
+    ("gemini-3.8-live", {"realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": -1}}}),
+    ("gemini-3.8-live", voice("alloy")),
+    ("gemini-2.5-flash-native-audio-latest", {"generationConfig": {"enableAffectiveDialog": True}}),
+    ("gemini-2.5-flash-native-audio-latest", {"proactivity": {"proactiveAudio": True}}),
+    ("gemini-3.8-live-extended-thinking", {}),
+    ("gemini-3.8-live-extended-thinking", {"generationConfig": {"thinkingConfig": {"thinkingLevel": "MINIMAL"}}}),
+    ("gemini-3.8-live-extended-thinking", {"generationConfig": {"thinkingConfig": {"thinkingBudget": 100}}}),
     ("gemini-3.1-flash-live-preview", {"proactivity": {"proactiveAudio": True}}),
     ("gemini-3.8-live-extended-thinking",
-     {"tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}]}),
+     {"generationConfig": {"thinkingConfig": {"thinkingLevel": "LOW"}},
+      "tools": [{"functionDeclarations": [{"name": "f", "behavior": "BLOCKING"}]}]}),
 ])  # fmt: skip
 def test_what_a_model_does_not_support_is_an_invalid_argument(model, fields):
     body = {"model": f"models/{model}", **fields}
     with pytest.raises(SetupRefusedError) as caught:
         read_setup(body, mode="gemini", version="v1beta", vad=VadSettings(), extra_models=frozenset())
     assert caught.value.code == 1007
+
+
+@pytest.mark.parametrize(("model", "version", "fields"), [
+    ("gemini-2.5-flash-native-audio-latest", "v1alpha",
+     {"generationConfig": {"enableAffectiveDialog": True}, "proactivity": {"proactiveAudio": True}}),
+    ("gemini-3.8-live", "v1beta", {"proactivity": {"proactiveAudio": True}}),
+    ("gemini-3.8-live", "v1beta", voice("PUCK")),
+    ("gemini-3.8-live-extended-thinking", "v1beta", {"generationConfig": {"thinkingConfig": {"thinkingLevel": "HIGH"}}}),
+])  # fmt: skip
+def test_what_a_model_and_a_version_do_support_is_taken(model, version, fields):
+    body = {"model": f"models/{model}", **fields}
+    asked = read_setup(body, mode="gemini", version=version, vad=VadSettings(), extra_models=frozenset())
+    assert asked.model == model
 
 
 async def test_the_sdks_mixed_spelling_is_understood_at_every_depth(open_line):
@@ -231,17 +292,29 @@ async def test_the_sdks_mixed_spelling_is_understood_at_every_depth(open_line):
 
 
 def test_names_that_belong_to_the_user_keep_their_spelling():
-    message = {
-        "tool_response": {"function_responses": [{"response": {"my_key": {"a_b": 1}}, "will_continue": True}]},
-        "args": {"x_y": 1},
+    response = {"response": {"my_key": {"a_b": 1}}, "will_continue": True}
+    assert read_message({"tool_response": {"function_responses": [response]}}) == {
+        "toolResponse": {"functionResponses": [{"response": {"my_key": {"a_b": 1}}, "willContinue": True}]}
+    }
+    declaration = {
+        "parameters": {"properties": {"a_b": {"any_of": [{"type": "string"}]}}},
         "parameters_json_schema": {"a_b": 1},
         "response_json_schema": {"a_b": 1},
     }
-    assert normalise(message) == {
-        "toolResponse": {"functionResponses": [{"response": {"my_key": {"a_b": 1}}, "willContinue": True}]},
-        "args": {"x_y": 1},
-        "parametersJsonSchema": {"a_b": 1},
-        "responseJsonSchema": {"a_b": 1},
+    message = read_message({"setup": {"tools": [{"function_declarations": [declaration]}], "labels": {"x_y": "z"}}})
+    assert message["setup"] == {
+        "tools": [
+            {
+                "functionDeclarations": [
+                    {
+                        "parameters": {"properties": {"a_b": {"anyOf": [{"type": "STRING"}]}}},
+                        "parametersJsonSchema": {"a_b": 1},
+                        "responseJsonSchema": {"a_b": 1},
+                    }
+                ]
+            }
+        ],
+        "labels": {"x_y": "z"},
     }
 
 
