@@ -4,9 +4,9 @@ A setting that a model refuses closes the session with 1007 at set-up, so what i
 warning. Source: Google's Live API model and migration pages, and the reports cited in the comments, as of November 2026.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 Backend = Literal["gemini", "vertex"]
 
@@ -29,120 +29,112 @@ class History(StrEnum):
 
 
 class Opening(StrEnum):
-    """How the model is made to speak without having heard anything."""
+    """How a session is given its first words, as long as it has heard nothing; later texts are realtime text everywhere."""
 
     REALTIME_TEXT = "realtime_text"
     CLIENT_CONTENT = "client_content"
 
 
+class ThinkingLevel(StrEnum):
+    """How much a model thinks before it answers, as the service names it."""
+
+    MINIMAL = "minimal"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """One row: what may be set, how history is given, how tools run."""
+    """What one model takes on one back end. The defaults are what every Live model has taken so far, and no more."""
 
-    temperature: bool
-    language_code: bool  # native-audio models choose the language themselves
-    thinking_budget: bool
-    history: History
-    opening: Opening
-    blocking_tools: bool  # whether a function may be declared BLOCKING
-    tool_scheduling: bool  # whether an answer may carry `scheduling`
-    sensitivities: bool
+    # Sampling and bounds of an answer.
+    temperature: bool = False
+    top_p: bool = False
+    max_output_tokens: bool = False
+    safety_settings: bool = False
+    labels: bool = False
+    # Thinking: a model has levels (3.x), a budget in tokens (2.5), or neither. A set-up without a level is refused where
+    # `default_thinking_level` is set.
+    thinking_levels: frozenset[ThinkingLevel] = frozenset()
+    default_thinking_level: ThinkingLevel | None = None
+    thinking_budget: bool = False
+    # The ear.
+    sensitivities: bool = True
+    activity_handling: bool = False
+    turn_coverage: bool = False
+    transcription_languages: bool = False
+    custom_words: bool = False
+    # The voice.
+    language_code: bool = False  # native-audio models choose the language themselves
+    affective_dialog: bool = False
+    proactive_audio: frozenset[bool] = frozenset()  # the values that may be sent; empty: the field is refused
+    alpha_only: bool = False  # affective dialog and proactive audio on API version v1alpha only
+    # Texts, histories, tools.
+    opening: Opening = Opening.REALTIME_TEXT  # 2.5 closes with 1007 for client content amid audio (pipecat#4403)
+    history: History = History.INSTRUCTION
+    blocking_tools: bool = False  # whether a function may be declared BLOCKING
+    tool_scheduling: bool = False  # whether an answer may carry `scheduling`
 
 
-_2_5: Final = Capabilities(
+UNKNOWN: Final = Capabilities()
+"""A name that nobody here has met."""
+
+_KNOWN: Final = Capabilities(
     temperature=True,
-    language_code=False,
+    top_p=True,
+    max_output_tokens=True,
+    safety_settings=True,
+    labels=True,
+    activity_handling=True,
+    turn_coverage=True,
+    transcription_languages=True,
+    custom_words=True,
+    blocking_tools=True,
+)
+# On the Gemini API. A seeded history is not recalled by a first audio input on 2.5 (forum 111617): told in words instead.
+_2_5: Final = replace(
+    _KNOWN,
     thinking_budget=True,
-    # A seeded history is not recalled by a first audio input on 2.5 (forum 111617): told in words instead.
-    history=History.INSTRUCTION,
+    affective_dialog=True,
+    proactive_audio=frozenset({True, False}),
+    alpha_only=True,
+    custom_words=False,
     opening=Opening.CLIENT_CONTENT,
-    blocking_tools=True,
     tool_scheduling=True,
-    sensitivities=True,
 )
-_3_1: Final = Capabilities(
-    temperature=True,
-    language_code=False,
-    thinking_budget=False,
-    history=History.INITIAL_CONTENT,
-    opening=Opening.REALTIME_TEXT,
-    blocking_tools=True,
-    tool_scheduling=False,
-    sensitivities=True,
-)
-_3_8: Final = Capabilities(
-    temperature=True,
-    language_code=False,
-    thinking_budget=False,
-    # 3.8-live lost a pre-filled history on resume in two of three trials (livekit/agents-js#2507).
-    history=History.INSTRUCTION,
-    opening=Opening.REALTIME_TEXT,
-    blocking_tools=True,
-    tool_scheduling=True,
-    sensitivities=True,
-)
-_3_8_EXTENDED: Final = Capabilities(
-    temperature=True,
-    language_code=False,
-    thinking_budget=False,
-    history=History.INSTRUCTION,
-    opening=Opening.REALTIME_TEXT,
+# Its own default level is minimal, so none need be sent.
+_3_1: Final = replace(_KNOWN, thinking_levels=frozenset(ThinkingLevel), custom_words=False, history=History.INITIAL_CONTENT)
+# 3.8-live lost a pre-filled history on resume in two of three trials (livekit/agents-js#2507). Proactive audio is always on.
+_3_8: Final = replace(_KNOWN, proactive_audio=frozenset({True}), tool_scheduling=True)
+_EXTENDED: Final = replace(
+    _3_8,
+    # Sources differ on whether it takes MINIMAL; a set-up without a level is refused (NousResearch/hermes-agent#114116).
+    thinking_levels=frozenset({ThinkingLevel.LOW, ThinkingLevel.MEDIUM, ThinkingLevel.HIGH}),
+    default_thinking_level=ThinkingLevel.LOW,  # a caller waits
     blocking_tools=False,  # a hard error there
     tool_scheduling=False,
-    sensitivities=True,
-)
-# A name that nobody here has met: only what every Live model has taken so far.
-_UNKNOWN: Final = Capabilities(
-    temperature=False,
-    language_code=False,
-    thinking_budget=False,
-    history=History.INSTRUCTION,
-    opening=Opening.REALTIME_TEXT,
-    blocking_tools=False,
-    tool_scheduling=False,
-    sensitivities=True,
 )
 
-# Vertex: scheduling and initial history are sent by the SDK, but treated as unsupported there by LiveKit and Pipecat;
-# `scheduling` was seen to close with 1007 (livekit/agents#3853).
+
+def _on_vertex(row: Capabilities, **differences: Any) -> Capabilities:
+    """What differs there: scheduling was seen to close with 1007 (livekit/agents#3853), and LiveKit and Pipecat treat it and
+    initial history as unsupported.
+    """
+    return replace(row, tool_scheduling=False, history=History.INSTRUCTION, alpha_only=False, **differences)
+
+
 TABLE: Final[dict[tuple[Family, Backend], Capabilities]] = {
     (Family.NATIVE_2_5, "gemini"): _2_5,
-    (Family.NATIVE_2_5, "vertex"): Capabilities(
-        temperature=True,
-        language_code=True,
-        thinking_budget=True,
-        history=History.INSTRUCTION,
-        opening=Opening.CLIENT_CONTENT,
-        blocking_tools=True,
-        tool_scheduling=False,
-        sensitivities=True,
-    ),
+    (Family.NATIVE_2_5, "vertex"): _on_vertex(_2_5, language_code=True),
     (Family.LIVE_3_1, "gemini"): _3_1,
-    (Family.LIVE_3_1, "vertex"): Capabilities(
-        temperature=True,
-        language_code=False,
-        thinking_budget=False,
-        history=History.INSTRUCTION,
-        opening=Opening.REALTIME_TEXT,
-        blocking_tools=True,
-        tool_scheduling=False,
-        sensitivities=True,
-    ),
+    (Family.LIVE_3_1, "vertex"): _on_vertex(_3_1),
     (Family.LIVE_3_8, "gemini"): _3_8,
-    (Family.LIVE_3_8, "vertex"): Capabilities(
-        temperature=True,
-        language_code=False,
-        thinking_budget=False,
-        history=History.INSTRUCTION,
-        opening=Opening.REALTIME_TEXT,
-        blocking_tools=True,
-        tool_scheduling=False,
-        sensitivities=True,
-    ),
-    (Family.EXTENDED_3_8, "gemini"): _3_8_EXTENDED,
-    (Family.EXTENDED_3_8, "vertex"): _3_8_EXTENDED,
-    (Family.UNKNOWN, "gemini"): _UNKNOWN,
-    (Family.UNKNOWN, "vertex"): _UNKNOWN,
+    (Family.LIVE_3_8, "vertex"): _on_vertex(_3_8),
+    (Family.EXTENDED_3_8, "gemini"): _EXTENDED,
+    (Family.EXTENDED_3_8, "vertex"): _on_vertex(_EXTENDED),
+    (Family.UNKNOWN, "gemini"): UNKNOWN,
+    (Family.UNKNOWN, "vertex"): UNKNOWN,
 }
 
 

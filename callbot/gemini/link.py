@@ -128,7 +128,7 @@ class _Link(ABC):
         return self._socket.state is State.OPEN
 
     async def ask(self, text: str) -> None:
-        # Client content only for the first words: amid audio 2.5 closes the session for it with 1007.
+        # Client content only for the first words, and before any audio: amid audio 2.5 closes the session for it with 1007.
         opening, self._opening = self._opening, Opening.REALTIME_TEXT
         if opening is Opening.CLIENT_CONTENT:
             await self.send_content([wire.HistoryTurn(role="user", text=text)], turn_complete=True)
@@ -183,11 +183,13 @@ class DirectLink(_Link):
         self._in_a_row = 0
 
     async def send_audio(self, pcm: bytes) -> None:
+        self._opening = Opening.REALTIME_TEXT
         await self._socket.send(wire.audio_message(pcm).decode())
         self._check_alive()
 
     def send_audio_now(self, pcm: bytes) -> bool:
         connection = self._socket
+        self._opening = Opening.REALTIME_TEXT
         return isinstance(connection, LeanConnection) and connection.send_now(wire.audio_message(pcm)) and self._stands()
 
     async def send_text(self, text: str) -> None:
@@ -225,6 +227,7 @@ class SdkLink(_Link):
         self._messages = session.receive()
 
     async def send_audio(self, pcm: bytes) -> None:
+        self._opening = Opening.REALTIME_TEXT
         await self._session.send_realtime_input(audio=types.Blob(data=pcm, mime_type=AUDIO_MIME))
         self._check_alive()
 

@@ -1,10 +1,21 @@
 """Which family a model's name belongs to, and that each family has its row for each back end."""
 
+from dataclasses import fields
 from typing import get_args
 
 import pytest
 
-from callbot.gemini.capabilities import TABLE, Backend, Capabilities, Family, History, Opening, capabilities_of, family_of
+from callbot.gemini.capabilities import (
+    TABLE,
+    Backend,
+    Capabilities,
+    Family,
+    History,
+    Opening,
+    ThinkingLevel,
+    capabilities_of,
+    family_of,
+)
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
@@ -37,47 +48,51 @@ def test_each_family_has_a_row_for_each_back_end() -> None:
     assert set(TABLE) == {(family, backend) for family in Family for backend in BACKENDS}
 
 
-@pytest.mark.parametrize(
-    ("model", "backend", "expected"),
-    [
-        (
-            "gemini-2.5-flash-native-audio",
-            "gemini",
-            Capabilities(True, False, True, History.INSTRUCTION, Opening.CLIENT_CONTENT, True, True, True),
-        ),
-        (
-            "gemini-2.5-flash-native-audio",
-            "vertex",
-            Capabilities(True, True, True, History.INSTRUCTION, Opening.CLIENT_CONTENT, True, False, True),
-        ),
-        (
-            "gemini-3.1-flash-live",
-            "gemini",
-            Capabilities(True, False, False, History.INITIAL_CONTENT, Opening.REALTIME_TEXT, True, False, True),
-        ),
-        (
-            "gemini-3.8-live",
-            "gemini",
-            Capabilities(True, False, False, History.INSTRUCTION, Opening.REALTIME_TEXT, True, True, True),
-        ),
-        (
-            "gemini-3.8-live-extended-thinking",
-            "vertex",
-            Capabilities(True, False, False, History.INSTRUCTION, Opening.REALTIME_TEXT, False, False, True),
-        ),
-    ],
-)
-def test_rows_that_calls_depend_on(model: str, backend: Backend, expected: Capabilities) -> None:
-    assert capabilities_of(model, backend) == expected
+GEMINI, VERTEX = BACKENDS
+# What calls depend on: (model, back end) -> fields of its row.
+FACTS: list[tuple[str, Backend, dict[str, object]]] = [
+    # A set-up without a level is refused by the one, and one with a level by the other.
+    ("gemini-3.8-live-extended-thinking", GEMINI, {"default_thinking_level": ThinkingLevel.LOW, "blocking_tools": False}),
+    ("gemini-3.8-live", GEMINI, {"thinking_levels": frozenset(), "default_thinking_level": None, "thinking_budget": False}),
+    ("gemini-3.1-flash-live", GEMINI, {"thinking_levels": frozenset(ThinkingLevel), "default_thinking_level": None}),
+    ("gemini-2.5-flash-native-audio", GEMINI, {"thinking_levels": frozenset(), "thinking_budget": True}),
+    # Client content amid audio closes 2.5 with 1007.
+    (
+        "gemini-2.5-flash-native-audio",
+        GEMINI,
+        {"opening": Opening.CLIENT_CONTENT, "history": History.INSTRUCTION},
+    ),
+    ("gemini-3.8-live", GEMINI, {"opening": Opening.REALTIME_TEXT}),
+    ("gemini-3.1-flash-live", GEMINI, {"history": History.INITIAL_CONTENT, "tool_scheduling": False}),
+    # Proactive audio is always on in 3.8: false is refused.
+    ("gemini-3.8-live", VERTEX, {"proactive_audio": frozenset({True}), "affective_dialog": False}),
+    ("gemini-3.1-flash-live", GEMINI, {"proactive_audio": frozenset(), "affective_dialog": False}),
+    ("gemini-2.5-flash-native-audio", GEMINI, {"affective_dialog": True, "alpha_only": True, "language_code": False}),
+    ("gemini-2.5-flash-native-audio", VERTEX, {"affective_dialog": True, "alpha_only": False, "language_code": True}),
+]
+
+
+@pytest.mark.parametrize(("model", "backend", "expected"), FACTS)
+def test_rows_that_calls_depend_on(model: str, backend: Backend, expected: dict[str, object]) -> None:
+    row = capabilities_of(model, backend)
+    assert {name: getattr(row, name) for name in expected} == expected
+
+
+def test_a_level_that_is_sent_by_default_is_one_that_the_model_takes() -> None:
+    for row in TABLE.values():
+        assert row.default_thinking_level is None or row.default_thinking_level in row.thinking_levels
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_model_that_nobody_has_met_gets_only_what_every_model_takes(backend: Backend) -> None:
     unknown = capabilities_of("gemini-9-live", backend)
+    flags = [field.name for field in fields(Capabilities) if isinstance(getattr(unknown, field.name), bool)]
+    assert len(flags) >= 12
     for (_, known_backend), known in TABLE.items():
         if known_backend == backend:
-            for name in ("temperature", "language_code", "thinking_budget", "blocking_tools", "tool_scheduling"):
-                assert not getattr(unknown, name) or getattr(known, name)
+            assert [name for name in flags if getattr(unknown, name) and not getattr(known, name)] == []
+            assert unknown.thinking_levels <= known.thinking_levels
+            assert unknown.proactive_audio <= known.proactive_audio
 
 
 def test_vertex_is_given_no_scheduling_and_no_initial_history() -> None:
