@@ -24,18 +24,24 @@ AUDIBLE_DBM0: Final = -50.0
 _DBM0_PER_S16_DB: Final = 3.17 - 20 * math.log10(32636 / math.sqrt(2))
 """+3.17 dBm0 is the sine that just reaches mu-law's overload point: 8159 in G.711's 14 bits, 32636 in s16."""
 
+_OFFSET_S16: Final = 16
+"""A mean under this has -60 dBm0 at the most, as much as a clean line's noise: not worth the microsecond."""
+
 _DBFS_PER_S16_DB: Final = -20 * math.log10(32768)
 
 
 def mulaw_level_dbm0(mulaw: bytes) -> float:
-    """Give the RMS level of mu-law bytes in dBm0; `SILENT_DB` if there are none or all are zero."""
-    rms = audioop.rms(g711.decode(mulaw), 2)
+    """Give the RMS level of mu-law bytes in dBm0, less their mean; `SILENT_DB` if there are none or all are alike."""
+    rms = _rms_without_offset(g711.decode(mulaw))
     return 20 * math.log10(rms) + _DBM0_PER_S16_DB if rms else SILENT_DB
 
 
 def pcm_level_dbfs(pcm: bytes) -> float:
-    """Give the RMS level of s16 bytes (any rate) in dBFS; `SILENT_DB` if there are none. Half a sample is ignored."""
-    rms = audioop.rms(_whole_samples(pcm), 2)
+    """Give the RMS level of s16 bytes (any rate) in dBFS, less their mean; `SILENT_DB` if there are none or all are alike.
+
+    Half a sample is ignored.
+    """
+    rms = _rms_without_offset(_whole_samples(pcm))
     return 20 * math.log10(rms) + _DBFS_PER_S16_DB if rms else SILENT_DB
 
 
@@ -50,6 +56,12 @@ def is_audible_pcm(pcm: bytes, threshold_dbm0: float = AUDIBLE_DBM0) -> bool:
     Ask it chunk by chunk: over a long turn one short word drowns in the silence around it.
     """
     return pcm_level_dbfs(pcm) - _DBFS_PER_S16_DB + _DBM0_PER_S16_DB >= threshold_dbm0
+
+
+def _rms_without_offset(pcm: bytes) -> int:
+    """A constant offset, which some gateways add, is no sound."""
+    offset = audioop.avg(pcm, 2)
+    return audioop.rms(audioop.bias(pcm, 2, -offset) if abs(offset) >= _OFFSET_S16 else pcm, 2)
 
 
 def _whole_samples(pcm: bytes) -> bytes:

@@ -10,12 +10,17 @@ the floor is speech; once someone speaks, a frame a little above it still is (hy
 in "at eight" does not end it. Digital silence is the network's, not the line's, and never enters the floor: the
 first frames after a gap would all look loud.
 
+The floor has a ceiling, so that a call that begins in mid-word is heard. A sound above it that hardly swings for two seconds
+(a fan, a tone) is no speech all the same, and one that goes on for twelve seconds without ever dropping as the gaps between
+words do (music) is taken for noise, too: from then on only what is louder than it ever was counts as speech, until it stops.
+
 Limits: speech 6 dB over the noise or less is not heard; a steady sound (a tone, a fan switched on) counts as speech
-for up to two seconds, until the floor has followed; a key press counts, too.
+for up to two seconds, until the floor has followed; a key press counts, too. Music with gaps like those of speech is speech.
 """
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from callbot.audio.g711 import BYTES_PER_MS
@@ -33,9 +38,18 @@ _FAINTEST_SPEECH_DBM0: Final = -45.0
 _HIGHEST_FLOOR_DBM0: Final = -28.0
 """So that a call that begins in mid-word is heard: no line's noise is louder, no speech at -20 is lost."""
 
+_STEADY_SWING_DB: Final = 6.0
+"""Between the quietest and the loudest of two seconds, smoothed: noise has 3, speech 15 and more."""
+_NOISE_SWING_DB: Final = 12.0
+"""The same for music without gaps and for a crowd; the gaps of 40 ms between syllables make 13 at least."""
+LONGEST_SPEECH_MS: Final = 12_000
+"""Nobody speaks for so long without a pause of half a second or at least the gaps between words."""
+
 _FLOOR_WINDOWS: Final = 8
 _FLOOR_WINDOW_MS: Final = 250
+_STEADY_MS: Final = _FLOOR_WINDOW_MS * (_FLOOR_WINDOWS - 1)
 """Eight windows of 250 ms: two seconds, in steps that are cheap to keep."""
+_NOTHING_DB: Final = (inf, -inf)
 _SMOOTHING: Final = 0.25
 """Per frame. One half-lost frame is 3 to 12 dB too quiet and must not pull the floor down for two seconds."""
 _SOLID_MS: Final = 40
@@ -53,7 +67,8 @@ class SpeechStarted:
 class SpeechEnded:
     """The caller has finished: spoke for `speech_ms`, until `end_offset_ms` of audio before the end of this frame.
 
-    The true end of speech is the frame's arrival less `end_offset_ms`, which is at least the hangover.
+    The true end of speech is the frame's arrival less `end_offset_ms`, which is at least the hangover. What turned out to be
+    a noise has a `speech_ms` of 0.
     """
 
     speech_ms: int
@@ -70,15 +85,18 @@ class SpeechDetector:
         "_begun_ms",
         "_floor_db",
         "_hangover_ms",
+        "_is_noise",
         "_loud_ms",
         "_min_speech_ms",
-        "_minima_db",
+        "_noise_low_db",
         "_now_ms",
         "_run_begun_ms",
         "_smooth_db",
         "_speech_end_ms",
         "_window_end_ms",
-        "_window_min_db",
+        "_window_high_db",
+        "_window_low_db",
+        "_windows_db",
         "speaking",
     )
 
@@ -98,10 +116,12 @@ class SpeechDetector:
         self._begun_ms = 0.0  # where the speech that goes on began
         self._speech_end_ms = 0.0  # where its last speech frame ended
         self._smooth_db = _HIGHEST_FLOOR_DBM0  # the level that feeds the floor; glides down in the first 0.2 s
-        self._minima_db: deque[float] = deque(maxlen=_FLOOR_WINDOWS - 1)  # of the windows that are complete
-        self._window_min_db = _HIGHEST_FLOOR_DBM0
+        self._windows_db: deque[tuple[float, float]] = deque(maxlen=_FLOOR_WINDOWS)  # lowest and highest of the complete ones
+        self._window_low_db, self._window_high_db = _NOTHING_DB
         self._window_end_ms = float(_FLOOR_WINDOW_MS)
         self._floor_db = _HIGHEST_FLOOR_DBM0
+        self._noise_low_db: float | None = None  # while a loud noise goes on: how low it goes
+        self._is_noise = False  # what was taken for speech has turned out to be one
 
     @property
     def noise_floor_dbm0(self) -> float:
@@ -126,6 +146,13 @@ class SpeechDetector:
             return self._end_if_over() if self.speaking else None
         return self._hear(frame_ms, loud=level_db >= self._floor_db + _ENTER_OVER_FLOOR_DB)
 
+    def pass_time(self, duration_ms: float) -> SpeechEnded | None:
+        """Let time go by for which no frame came: lost ones, or silence that was not sent. It ends speech as silence does."""
+        self._now_ms += duration_ms
+        self._run_begun_ms = None
+        self._loud_ms = 0.0
+        return self._end_if_over() if self.speaking else None
+
     def _hear(self, frame_ms: float, *, loud: bool) -> SpeechStarted | SpeechEnded | None:
         if self._run_begun_ms is None:
             self._run_begun_ms = self._now_ms - frame_ms
@@ -139,6 +166,7 @@ class SpeechDetector:
         if self._loud_ms < self._min_speech_ms:
             return None
         self.speaking = True
+        self._is_noise = False
         self._begun_ms = self._run_begun_ms
         self._speech_end_ms = self._now_ms
         return SpeechStarted(start_offset_ms=round(self._now_ms - self._begun_ms))
@@ -148,16 +176,34 @@ class SpeechDetector:
         if end_offset_ms < self._hangover_ms:
             return None
         self.speaking = False
-        return SpeechEnded(speech_ms=round(self._speech_end_ms - self._begun_ms), end_offset_ms=round(end_offset_ms))
+        speech_ms = 0 if self._is_noise else round(self._speech_end_ms - self._begun_ms)
+        return SpeechEnded(speech_ms=speech_ms, end_offset_ms=round(end_offset_ms))
 
     def _follow_floor(self, level_db: float) -> None:
         smooth_db = self._smooth_db + _SMOOTHING * (level_db - self._smooth_db)
         self._smooth_db = smooth_db
-        self._window_min_db = min(self._window_min_db, smooth_db)
+        self._window_low_db = min(self._window_low_db, smooth_db)
+        self._window_high_db = max(self._window_high_db, smooth_db)
         if self._now_ms >= self._window_end_ms:
-            self._minima_db.append(self._window_min_db)
-            self._window_end_ms = self._now_ms + _FLOOR_WINDOW_MS
-            self._floor_db = min(_HIGHEST_FLOOR_DBM0, *self._minima_db)
-            self._window_min_db = _HIGHEST_FLOOR_DBM0
-        elif smooth_db < self._floor_db:
+            self._close_window()
+        elif self._noise_low_db is None and smooth_db < self._floor_db:
             self._floor_db = smooth_db
+
+    def _close_window(self) -> None:
+        window_low_db = self._window_low_db
+        self._windows_db.append((window_low_db, self._window_high_db))
+        self._window_end_ms = self._now_ms + _FLOOR_WINDOW_MS
+        self._window_low_db, self._window_high_db = _NOTHING_DB
+        low_db, high_db = min(low for low, _ in self._windows_db), max(high for _, high in self._windows_db)
+        swing_db = high_db - low_db if len(self._windows_db) == _FLOOR_WINDOWS else inf
+        if swing_db <= _STEADY_SWING_DB:
+            self._floor_db = low_db
+            self._noise_low_db = low_db if low_db > _HIGHEST_FLOOR_DBM0 else None
+            if self._run_begun_ms is not None and self._now_ms - self._run_begun_ms >= _STEADY_MS:
+                self._is_noise = True
+        elif self.speaking and swing_db <= _NOISE_SWING_DB and self._now_ms - self._begun_ms >= LONGEST_SPEECH_MS:
+            self._floor_db, self._noise_low_db = high_db, low_db
+            self._is_noise = True
+        elif self._noise_low_db is None or window_low_db < self._noise_low_db - _STEADY_SWING_DB:
+            self._noise_low_db = None
+            self._floor_db = min(_HIGHEST_FLOOR_DBM0, low_db)

@@ -67,7 +67,7 @@ def spans_of(mulaw: bytes, detector: SpeechDetector | None = None) -> list[tuple
         assert isinstance(started, SpeechStarted)
         assert isinstance(ended, SpeechEnded)
         spans.append((told_ms - started.start_offset_ms, ended_ms - ended.end_offset_ms))
-        assert ended.speech_ms == spans[-1][1] - spans[-1][0]
+        assert ended.speech_ms in {0, spans[-1][1] - spans[-1][0]}  # 0: it was a noise
     return spans
 
 
@@ -180,8 +180,12 @@ def test_clicks_are_not_speech_and_do_not_prolong_it() -> None:
 
 
 def test_noise_that_grows_louder_counts_as_speech_for_no_more_than_two_and_a_half_seconds() -> None:
-    mulaw = to_mulaw(np.concatenate([line_noise(5, -60), line_noise(10, -38)]))
-    assert [ended_ms - began_ms <= 2500 for began_ms, ended_ms in spans_of(mulaw)] == [True]
+    (told_ms, started), (ended_ms, ended) = events_of(to_mulaw(np.concatenate([line_noise(5, -60), line_noise(10, -38)])))
+    assert isinstance(started, SpeechStarted)
+    assert isinstance(ended, SpeechEnded)
+    assert ended.speech_ms == 0, "it was a noise"
+    assert told_ms <= 5000 + 200
+    assert ended_ms <= 5000 + 3000
 
 
 def test_after_the_noise_has_changed_speech_is_still_told_apart() -> None:
