@@ -5,6 +5,7 @@ they are needed: `callbot logs` needs no model client.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    _open_closed_streams()
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
@@ -37,6 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130  # what a shell expects of a command that was interrupted
     parser.print_help()
     return MISUSED
+
+
+def _open_closed_streams() -> None:
+    """Give standard streams that were closed when the process started /dev/null: a socket must not get their numbers, and
+    with them what is meant for a log.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for the life of the process
 
 
 def _parser() -> argparse.ArgumentParser:

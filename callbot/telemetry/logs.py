@@ -1,7 +1,8 @@
 """Logs: one JSON object a line on stdout, in Cloud Logging's field names; or lines for people on a terminal.
 
 The path of our own lines is short (some twenty microseconds); libraries log through `logging` and come out in the same
-form. Writing a line never raises: where a log cannot be written, the call goes on without it.
+form. Writing a line to stdout never waits and never raises (`log_writer`): where a log cannot be written, calls go on
+without it.
 """
 
 import logging
@@ -15,10 +16,13 @@ from typing import Any, Final, Protocol
 import orjson
 import structlog
 
+from callbot.telemetry.log_writer import FLUSH_S, LogWriter
 from callbot.telemetry.redaction import LineGuard
 
 _SEVERITIES: Final = {"warn": "WARNING", "exception": "ERROR", "fatal": "CRITICAL"}
 _guard: Final = LineGuard()
+_STDOUT: Final = 1
+_writer: LogWriter | None = None
 
 
 class ByteStream(Protocol):
@@ -38,43 +42,83 @@ def register_secrets(values: Iterable[str]) -> None:
     _guard.register(values)
 
 
-class _Sink:
-    """The stream as structlog writes to it. A reader that went away (a broken pipe, a closed file) costs lines, not a call."""
+class _Stream:
+    """A stream of the caller's, written at once. One that is closed costs lines, not a call."""
 
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
-    def write(self, line: bytes | str) -> None:
+    def write(self, line: bytes) -> None:
         with suppress(OSError, ValueError):
-            self._stream.write(line if isinstance(line, bytes) else line.encode())
+            self._stream.write(line)
 
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self._stream.flush()
 
 
+class _Queued:
+    """Stdout, by way of the writer's queue."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        self.write = writer.write
+
+    def flush(self) -> None:
+        """The writer's thread sees to it."""
+
+
+def flush(limit_s: float = FLUSH_S) -> None:
+    """Wait until what was logged is on stdout, for `limit_s` at the most. Waits: not for a running loop."""
+    if _writer is not None:
+        _writer.flush(limit_s)
+
+
+def dropped_lines() -> int:
+    """How many lines this process has dropped because stdout did not take them in time."""
+    return 0 if _writer is None else _writer.dropped
+
+
 def configure(log_format: str, log_level: str, stream: ByteStream | None = None) -> None:
     """Set logging up for this process: `log_format` "json" or "console", `log_level` "debug" to "error".
 
-    `stream` is stdout unless given. Colour is used in the console format only, and only on a terminal.
+    `stream` is stdout unless given, and then written to by a thread: no line ever waits for a reader. Colour is used in the
+    console format only, and only on a terminal.
     """
+    global _writer  # noqa: PLW0603 - a process has one stdout
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    sink: Any = _Sink(sys.stdout.buffer if stream is None else stream)
+    render: Any = structlog.processors.JSONRenderer(serializer=orjson.dumps)
     if log_format == "console":
-        colors = sys.stdout.isatty() if stream is None else False
+        console = structlog.dev.ConsoleRenderer(colors=stream is None and sys.stdout is not None and sys.stdout.isatty())
         # The traceback is made here, so that the guard sees it.
-        final: list[Any] = [_add_stack_trace, _add_time, _guard, _for_people, structlog.dev.ConsoleRenderer(colors=colors)]
-        factory: Any = structlog.PrintLoggerFactory(sink)
+        final: list[Any] = [_add_stack_trace, _add_time, _guard, _for_people, console, _encode]
     else:
-        final = [_add_stack_trace, _to_cloud_logging, _guard, structlog.processors.JSONRenderer(serializer=orjson.dumps)]
-        factory = structlog.BytesLoggerFactory(file=sink)
+        final = [_add_stack_trace, _to_cloud_logging, _guard, render]
+    sink: Any
+    if stream is None:
+        if _writer is None:
+            _writer = LogWriter(_STDOUT, _tell_dropped)
+        sink = _Queued(_writer)
+    else:
+        sink = _Stream(stream)
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *final],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory,
+        logger_factory=structlog.BytesLoggerFactory(file=sink),
         cache_logger_on_first_use=False,  # loggers are bound once a call, and the demo and tests configure anew
     )
     _route_standard_logging(level)
+
+
+def _tell_dropped(lines: int) -> bytes:
+    """The line that says that lines are missing, in the form that the process logs in."""
+    event: Any = {"event": "log.dropped", "lines": lines}
+    for process in structlog.get_config()["processors"]:
+        event = process(None, "warning", event)
+    return bytes(event) + b"\n"
+
+
+def _encode(_logger: Any, _method: str, line: str) -> bytes:
+    return line.encode()
 
 
 def _add_time(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,6 +7,7 @@ digits go. Secrets never reach a line: not under a telling name, not inside any 
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
@@ -36,18 +37,22 @@ _SECRET_WORDS: Final = frozenset(
 )
 _NAME_WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
-# user:password@ of a URL; a secret in a query; an Authorization header; the shapes of Google's API keys and access tokens.
+# A secret in a query; an Authorization header; the shapes of Google's API keys and access tokens. user:password@ of a URL is
+# `_mask_userinfo`'s.
 _CREDENTIALS: Final = re.compile(
-    r"(?P<kept>://(?=[^/@\s]*:[^/@\s]*@)|[?&](?:key|api_key|token|access_token|signature)=|\b(?:Bearer|Basic)\s+(?=\S{8}))"
+    r"(?P<kept>[?&](?:key|api_key|token|access_token|signature)=|\b(?:Bearer|Basic)\s+(?=\S{8}))"
     r"[^\s@&\"']+|\bAIza[0-9A-Za-z_-]{35}|\bya29\.[0-9A-Za-z._-]{8,}",
     re.IGNORECASE,
 )
+_RUN: Final = re.compile(r"\S+")
 # Whole telephone numbers (E.164), whoever wrote them: an error text of a library may have one. Four digits tell two apart.
 _NUMBER: Final = re.compile(r"\+[1-9]\d{3,10}(\d{4})(?!\d)")
 _SHORTEST_SECRET: Final = 6  # shorter values occur in ordinary words: hiding them would blank the log
 _SHORT: Final = 64  # characters: sids, states and reasons, which come again on every line of a call
 _LONGEST: Final = 2_000  # of one value; Cloud Logging cuts a line at 256 KiB
 _LONGEST_TRACE: Final = 16_000
+_LONGEST_LINE: Final = 48_000  # of a line's values together, the trace and the names of fields included
+_MARGIN: Final = 1_000  # looked at beyond the cut: a secret that the cut goes through is still whole here
 _DEEPEST: Final = 6  # of nested values; orjson refuses 255, and what we log is flat
 _MOST_ITEMS: Final = 50
 _MASKED: Final = "[secret]"
@@ -102,15 +107,30 @@ class LineGuard:
 
     def __call__(self, _logger: Any, _method: str, event: Mapping[str, Any]) -> dict[str, Any]:
         """The event with every value made fit to be seen."""
-        return {self.clean_text(name): self._clean(name, value, _DEEPEST) for name, value in event.items()}
+        line: dict[str, Any] = {}
+        left = _LONGEST_LINE
+        for name, value in event.items():
+            if left <= 0:
+                line["cut"] = True
+                break
+            clean, size = self._clean(name, value, _DEEPEST, left)
+            shown = self.clean_text(name)
+            line[shown] = clean
+            left -= size + len(shown)
+        return line
 
     def clean_text(self, text: str) -> str:
         """One text without secrets, with control characters as spaces, cut."""
-        clean = self._clean_short(text) if len(text) <= _SHORT else self._clean_whole(text)
-        return clean if len(clean) <= _LONGEST else clean[:_LONGEST] + "..."
+        if len(text) <= _SHORT:
+            return self._clean_short(text)
+        clean = self._clean_whole(text[: _LONGEST + _MARGIN])
+        return clean if len(text) <= _LONGEST and len(clean) <= _LONGEST else clean[:_LONGEST] + "..."
 
     def _clean_whole(self, text: str) -> str:
-        text = _CREDENTIALS.sub(_mask_credential, self._mask_secrets(text))
+        text = self._mask_secrets(text)
+        if "://" in text and "@" in text:
+            text = _RUN.sub(_mask_userinfo, text)
+        text = _CREDENTIALS.sub(_mask_credential, text)
         if "+" in text:
             text = _NUMBER.sub(r"***\1", text)
         if not text.isprintable():
@@ -123,31 +143,66 @@ class LineGuard:
 
     def _clean_trace(self, text: str) -> str:
         """A traceback: its lines stay lines, and of a long one the middle goes, because its end tells most."""
-        clean = "\n".join(map(self._clean_whole, self._mask_secrets(text).split("\n")))
         half = _LONGEST_TRACE // 2
-        return clean if len(clean) <= _LONGEST_TRACE else f"{clean[:half]}\n...\n{clean[-half:]}"
+        parts = (text,) if len(text) <= _LONGEST_TRACE else (text[: half + _MARGIN], text[-half - _MARGIN :])
+        clean = ["\n".join(map(self._clean_whole, self._mask_secrets(part).split("\n"))) for part in parts]
+        if len(clean) == 1 and len(clean[0]) <= _LONGEST_TRACE:
+            return clean[0]
+        return f"{clean[0][:half]}\n...\n{clean[-1][-half:]}"
 
-    def _clean(self, name: str, value: Any, depth: int) -> Any:
+    def _clean(self, name: str, value: Any, depth: int, left: int) -> tuple[Any, int]:
+        """The value made fit to be seen, and how many characters it has; of a list or dict only what `left` has room for."""
         match value:
             case bool() | float() | None:
-                return value
+                return value, 8
             case int():
-                return value if -(2**63) <= value < 2**63 else str(value)  # JSON integers have 64 bits here
+                if -(2**63) <= value < 2**63:  # JSON integers have 64 bits here
+                    return value, 8
+                # Beyond some thousand digits str() refuses.
+                return (str(value) if value.bit_length() <= 512 else f"[{value.bit_length()} bits]"), 155
             case str() | bytes() | dict() if value and is_secret_name(name):
-                return _MASKED
+                return _MASKED, len(_MASKED)
             case str():
-                return self._clean_trace(value) if name == "stack_trace" else self.clean_text(value)
+                clean = self._clean_trace(value) if name == "stack_trace" else self.clean_text(value)
+                return clean, len(clean)
             case bytes() | bytearray() | memoryview():
-                return f"[{len(value)} bytes]"  # audio, or no text at all
+                return f"[{len(value)} bytes]", 16  # audio, or no text at all
             case dict() | list() | tuple() | set() | frozenset() if depth == 0:
-                return f"[{type(value).__name__}]"
+                return f"[{type(value).__name__}]", 16
             case dict():
-                items = list(value.items())[:_MOST_ITEMS]
-                return {self.clean_text(str(key)): self._clean(str(key), item, depth - 1) for key, item in items}
+                kept: dict[str, Any] = {}
+                used = 0
+                for key, item in islice(value.items(), _MOST_ITEMS):
+                    if used >= left:
+                        break
+                    shown = self.clean_text(str(key))
+                    kept[shown], size = self._clean(str(key), item, depth - 1, left - used)
+                    used += size + len(shown)
+                return kept, used
             case list() | tuple() | set() | frozenset():
-                return [self._clean(name, item, depth - 1) for item in list(value)[:_MOST_ITEMS]]
+                items: list[Any] = []
+                used = 0
+                for item in islice(value, _MOST_ITEMS):
+                    if used >= left:
+                        break
+                    clean_item, size = self._clean(name, item, depth - 1, left - used)
+                    items.append(clean_item)
+                    used += size
+                return items, used
             case _:
-                return self.clean_text(str(value))
+                clean = self.clean_text(str(value))
+                return clean, len(clean)
+
+
+def _mask_userinfo(match: re.Match[str]) -> str:
+    """`user:password@` of a URL, in text without spaces. A password may have a slash or an at sign in it, so it is taken to
+    end at the last one. Looks at each character a fixed number of times.
+    """
+    run = match[0]
+    begin, end = run.find("://") + 3, run.rfind("@")
+    if begin < 3 or ":" not in run[begin : max(begin, end)]:
+        return run
+    return f"{run[:begin]}{_MASKED}{run[end:]}"
 
 
 def _mask_credential(match: re.Match[str]) -> str:

@@ -259,7 +259,7 @@ def _add_session(call: Call, name: str, event: Event, t_ms: float) -> None:
     session_no = number(event, "session_no")
     if session_no is None:  # a go-away has no number: it is the newest session's
         if name == "session.go_away" and call.sessions:
-            call.sessions[max(call.sessions)].go_away_at_ms = t_ms
+            call.sessions[next(reversed(call.sessions))].go_away_at_ms = t_ms
         return
     session = call.sessions.setdefault(int(session_no), Session(int(session_no), text(event, "plan"), t_ms))
     match name:
