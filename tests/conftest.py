@@ -1,9 +1,23 @@
-"""What holds for all tests."""
+"""What holds for all tests: they are in virtual time, the same examples are tried on every run.
 
+A busy machine makes a test slower and nothing else. What hands work to a thread of the loop's, starts a process, or talks to a
+server that is not in its own loop goes at the pace of the clock on the wall, by itself; what has threads of its own is marked
+`real_time`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-import tests.virtual_time  # noqa: F401 - before callbot, whose functions have `time.monotonic` for a default
+from tests.virtual_time import VirtualTimeLoop  # before callbot, whose functions have `time.monotonic` for a default
 
-# The same examples on every run, and no limit of time: a slow machine is no fault.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"real": asyncio.SelectorEventLoop} if item.get_closest_marker("real_time") else {"virtual": VirtualTimeLoop}

@@ -16,6 +16,7 @@ from callbot.gemini.failures import classify
 from callbot.messages import Decision
 from tests.gemini.token_endpoint import TokenEndpoint, token_endpoint
 
+pytestmark = pytest.mark.real_time
 SHORT_S = 0.3
 
 

@@ -67,7 +67,7 @@ async def test_a_handshake_that_never_ends_is_cut_off() -> None:
                 while True:
                     writer.write(b"X-A: b\r\n")
                     await writer.drain()
-                    await asyncio.sleep(0.02)
+                    await asyncio.sleep(0.03)  # never in the moment of the limit: its end would be a reset
 
         async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
             dripping = tasks.create_task(drip())

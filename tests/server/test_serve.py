@@ -232,6 +232,7 @@ def test_sigterm_ends_the_process_in_order() -> None:
     assert "server.stopped" in rest
 
 
+@pytest.mark.real_time
 async def test_what_is_not_ended_in_time_is_ended_by_the_last_resort() -> None:
     assert make_settings(drain_s=7).drain_s + LAST_RESORT_S < 10  # Cloud Run kills after that
     services = ServerServices.from_settings(make_settings(drain_s=0.1), call_factory=EchoCall)

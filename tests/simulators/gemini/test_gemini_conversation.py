@@ -1,5 +1,6 @@
 """Whole conversations between the real client and the stand-in."""
 
+import asyncio
 import math
 import random
 
@@ -191,6 +192,7 @@ async def test_fifty_turns_with_interruptions_and_tool_calls_in_one_session(open
                     )
                 interruptions += has("interrupted")(message)
             turns += 1
+            await asyncio.sleep(0.1)  # until the turn has been heard: a text before that interrupts it
         assert (calls, interruptions) == (5, 5)
         assert line.last.stray_tool_responses == []
 

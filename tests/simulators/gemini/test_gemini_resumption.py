@@ -1,5 +1,7 @@
 """Handles, goAway and what a resumed session remembers."""
 
+import asyncio
+
 import pytest
 from google.genai import errors
 
@@ -126,6 +128,7 @@ async def test_a_handle_expires(open_line):
         async with line.connect(ASK) as first:
             handle = await fresh_handle(first)
         await line.standin.wait_for(lambda: line.last.closed)
+        await asyncio.sleep(0.001)
         with pytest.raises(errors.APIError) as caught:
             async with line.connect(with_handle(handle)):
                 pass
