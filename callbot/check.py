@@ -28,7 +28,8 @@ from callbot.gemini.client import tls_context
 from callbot.gemini.connector import Connector
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
-from callbot.settings import Settings, SettingsError, brief_of, load, serving_problems
+from callbot.preflight import problems_before_serving
+from callbot.settings import Settings, SettingsError, brief_of, load
 from callbot.tools import standard_toolbox
 
 _TIMEOUT_S: Final = 8.0
@@ -64,7 +65,7 @@ def run_check(*, offline: bool) -> int:
         for problem in error.problems:
             _print(console, Finding(Verdict.ERROR, "settings", problem))
         return 2
-    problems = serving_problems(settings)
+    problems = problems_before_serving(settings)
     for problem in problems:
         what, _, remedy = problem.partition(": ")
         _print(console, Finding(Verdict.ERROR, "settings", what, remedy))

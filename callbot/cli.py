@@ -78,13 +78,14 @@ def _serve(worker: str) -> int:
 
     gc.disable()  # until everything is loaded: there is no garbage in modules
 
-    from callbot.settings import SettingsError, load, secrets_of, serving_problems
+    from callbot.preflight import problems_before_serving
+    from callbot.settings import SettingsError, load, secrets_of
 
     try:
         settings = load()
     except SettingsError as error:
         return _misused(error.problems)
-    if problems := serving_problems(settings):
+    if problems := problems_before_serving(settings):
         return _misused(problems)
 
     from callbot.server.workers import WorkerPlace, serve_by_workers

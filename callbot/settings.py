@@ -10,7 +10,13 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from callbot.brief import (
     AudioPath,
@@ -24,8 +30,7 @@ from callbot.brief import (
     Vad,
     Words,
 )
-
-_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+from callbot.environment import PREFIX, unknown_names, variables, variables_in
 
 DEFAULT_PROMPT = """\
 You are the voice of a small company's telephone line. You are an AI assistant and say so when asked.
@@ -57,7 +62,7 @@ class Settings(BaseSettings):
     """Everything that can be set. Times in seconds or milliseconds as the name says, audio rates in Hz."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CALLBOT_",
+        env_prefix=PREFIX,
         env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
@@ -210,8 +215,18 @@ class Settings(BaseSettings):
     @field_validator("prompt_file")
     @classmethod
     def _prompt_file_is_there(cls, path: Path | None) -> Path | None:
-        if path is not None and not path.is_file():
-            raise ValueError(f"there is no file {path}")
+        if path is None:
+            return path
+        if not path.is_file():
+            raise ValueError("there is no file of that name")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError:
+            raise ValueError("the file is not in UTF-8; save it so") from None
+        except OSError as error:
+            raise ValueError(f"the file cannot be read ({error.strerror})") from None
+        if not text.strip():
+            raise ValueError("the file is empty")
         return path
 
     @model_validator(mode="after")
@@ -219,6 +234,22 @@ class Settings(BaseSettings):
         if self.reconnect_backoff_max_ms < self.reconnect_backoff_ms:
             raise ValueError("CALLBOT_RECONNECT_BACKOFF_MAX_MS is under CALLBOT_RECONNECT_BACKOFF_MS")
         return self
+
+    @classmethod
+    def settings_customise_sources(  # the signature is pydantic-settings'
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then `.env`; neither with `CALLBOT_` before a name that has none (Kubernetes' CALLBOT_PORT)."""
+        foreign = {f"callbot_{name}" for name, field in cls.model_fields.items() if field.validation_alias is not None}
+        for source in (env_settings, dotenv_settings):
+            if isinstance(source, EnvSettingsSource):
+                source.env_vars = {name: value for name, value in source.env_vars.items() if name.lower() not in foreign}
+        return init_settings, env_settings, dotenv_settings
 
     @property
     def public_url(self) -> str:
@@ -244,7 +275,7 @@ class Settings(BaseSettings):
     def system_instruction(self) -> str:
         """The prompt: the file's text when a file is named, else the setting's, else the persona that ships."""
         if self.prompt_file is not None:
-            return self.prompt_file.read_text(encoding="utf-8").strip()
+            return self.prompt_file.read_text(encoding="utf-8-sig").strip()
         return self.prompt
 
 
@@ -316,13 +347,16 @@ def _limits(settings: Settings) -> Limits:
 
 def _origin(text: str) -> str:
     """A public origin in the form that Twilio signs: scheme, host in lower case, no path."""
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # its own words have a part of the value
+        raise ValueError("that is no origin; write it as https://bot.example") from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("leave the user and the password out; write it as https://bot.example")
     if parts.scheme not in {"https", "http"} or not parts.hostname or not _has_good_port(parts):
-        raise ValueError(f"{text!r} is no origin; write it as https://bot.example")
+        raise ValueError("that is no origin; write it as https://bot.example")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} has more than an origin; write it as https://{parts.hostname}")
+        raise ValueError("that is more than an origin; write it as https://bot.example, without a path")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
@@ -334,11 +368,31 @@ def _has_good_port(parts: SplitResult) -> bool:
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings; raises `SettingsError` with one sentence for each value that cannot be used."""
+    """Read the settings; raises `SettingsError` with one sentence for each value or name that cannot be used."""
+    file = overrides.get("_env_file", Settings.model_config.get("env_file"))
+    known = set(environment_names().values())
+    problems = unknown_names(variables(), known)
     try:
-        return Settings(**overrides)
+        problems += [f"{problem} (in {file})" for problem in unknown_names(variables_in(file), known)]
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError([f"{file} cannot be read as a file of settings in UTF-8"]) from None
+    try:
+        settings = Settings(**overrides)
     except ValidationError as error:
-        raise SettingsError([_sentence(problem) for problem in error.errors()]) from None
+        raise SettingsError([*problems, *map(_sentence, error.errors())]) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def environment_names() -> dict[str, str]:
+    """The name in the environment of every setting, by its name here; of several the first."""
+    return {
+        name: str(field.validation_alias.choices[0])
+        if isinstance(field.validation_alias, AliasChoices)
+        else f"{PREFIX}{name.upper()}"
+        for name, field in Settings.model_fields.items()
+    }
 
 
 def _sentence(problem: Any) -> str:
@@ -346,45 +400,17 @@ def _sentence(problem: Any) -> str:
     why = str(problem["msg"]).removeprefix("Value error, ")
     if not where:
         return why
-    field = Settings.model_fields.get(where)
-    name = where if where.isupper() else f"CALLBOT_{where.upper()}"
-    if field is not None and isinstance(field.validation_alias, AliasChoices):
-        name = str(field.validation_alias.choices[0])
+    name = environment_names().get(where, where if where.isupper() else f"CALLBOT_{where.upper()}")
     return f"{name}: {why[0].lower()}{why[1:]}"
-
-
-def serving_problems(settings: Settings) -> list[str]:
-    """What keeps `callbot serve` from starting safely; empty when nothing does. Each sentence says what to set."""
-    problems = []
-    if settings.insecure and settings.k_service:
-        problems.append("CALLBOT_INSECURE is set on Cloud Run: remove it, and set TWILIO_AUTH_TOKEN and SERVICE_URL.")
-    if not settings.insecure:
-        if not settings.twilio_auth_token:
-            problems.append("TWILIO_AUTH_TOKEN is not set: without it callbot cannot tell Twilio from a stranger.")
-        if not settings.service_url:
-            problems.append("SERVICE_URL is not set: give the public address, such as https://bot.example.")
-        elif not all(origin.startswith("https://") for origin in settings.service_url):
-            problems.append("SERVICE_URL must begin with https://: Twilio streams to wss addresses only.")
-    if settings.redis_url is not None and not settings.redis_url.get_secret_value().startswith(_REDIS_SCHEMES):
-        problems.append("REDIS_URL is no address: write it as redis://[:password@]host:port/number, or rediss:// with TLS.")
-    if settings.worker_count > 1 and settings.redis_url is None:
-        problems.append(
-            f"REDIS_URL is not set: {settings.worker_count} workers share the calls' tokens there (or set CALLBOT_WORKERS=1)."
-        )
-    if settings.worker_count > settings.max_calls:
-        problems.append(f"CALLBOT_MAX_CALLS is under CALLBOT_WORKERS ({settings.worker_count}): a worker would have no call.")
-    if settings.use_vertexai:
-        if not settings.google_cloud_project:
-            problems.append("GOOGLE_CLOUD_PROJECT is not set: Vertex needs it (or set GEMINI_API_KEY instead).")
-    elif settings.gemini_api_key is None:
-        problems.append("GEMINI_API_KEY is not set (or set GOOGLE_GENAI_USE_VERTEXAI=1 and GOOGLE_CLOUD_PROJECT).")
-    return problems
 
 
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret that the settings hold: what no log line may show, whatever carries it there."""
     single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
     secrets = [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
-    if settings.redis_url is not None and (password := urlsplit(settings.redis_url.get_secret_value()).password):
-        secrets += [password, unquote(password)]
+    if settings.redis_url is not None:
+        # Not urlsplit's password: a slash in it ends the host there, and what it says then has a part of it.
+        url = settings.redis_url.get_secret_value()
+        password = url[url.find("://") + 3 : max(url.rfind("@"), 0)].partition(":")[2]
+        secrets += [password, unquote(password)] if password else []
     return secrets

@@ -37,7 +37,7 @@ def test_every_setting_that_cannot_be_used_has_its_own_sentence(tmp_path: Path) 
     done = callbot("serve", cwd=tmp_path, SERVICE_URL="bot.example", CALLBOT_MAX_CALLS="many", PORT="99999")
 
     assert done.returncode == 2
-    assert "SERVICE_URL: 'bot.example' is no origin; write it as https://bot.example" in done.stderr
+    assert "SERVICE_URL: that is no origin; write it as https://bot.example" in done.stderr
     assert "CALLBOT_MAX_CALLS: " in done.stderr
     assert "PORT: " in done.stderr
 
@@ -72,6 +72,15 @@ def test_a_port_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) -> N
     assert "cannot be had" in done.stderr
     assert "set PORT" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_not_this_machines_exits_2_and_says_which_setting_it_is(tmp_path: Path) -> None:
+    serving = {"SERVICE_URL": "https://bot.example", "TWILIO_AUTH_TOKEN": "0" * 32, "GEMINI_API_KEY": "key"}
+    for command in (("serve",), ("check", "--offline")):
+        done = callbot(*command, cwd=tmp_path, CALLBOT_HOST="192.0.2.1", **serving)
+        assert done.returncode == 2
+        assert "CALLBOT_HOST is no address of this machine" in done.stdout + done.stderr
+        assert "set PORT" not in done.stdout + done.stderr
 
 
 def test_several_workers_without_what_they_share_exit_2_and_say_what_to_set(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "brief": set(),
     "conversation": {"brief", "messages"},
     "effects": {"messages"},
-    "settings": {"brief"},
+    "environment": set(),
+    "settings": {"brief", "environment"},
+    "preflight": {"settings", "environment"},
     "states": {"messages", "effects", "brief", "conversation"},
     "wire": set(),
     "audio": set(),
@@ -155,7 +157,12 @@ def _reads_environment(path: Path) -> bool:
 
 def test_nobody_but_the_settings_reads_the_environment() -> None:
     # A stand-in run by itself is a program of its own: it may not know the settings, so its command line reads what it needs.
-    programs = {"callbot.settings", "callbot.simulators.gemini.__main__", "callbot.simulators.twilio.__main__"}
+    programs = {
+        "callbot.environment",
+        "callbot.settings",
+        "callbot.simulators.gemini.__main__",
+        "callbot.simulators.twilio.__main__",
+    }
     assert {module for module, path in MODULES.items() if _reads_environment(path)} <= programs
 
 

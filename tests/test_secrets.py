@@ -16,7 +16,9 @@ import pytest
 from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 
-from callbot.settings import Settings, SettingsError, load, secrets_of
+from callbot.cli import main
+from callbot.preflight import problems_before_serving
+from callbot.settings import Settings, SettingsError, environment_names, load, secrets_of
 
 ORIGIN = "https://bot.example"
 SECRETS = {
@@ -92,6 +94,70 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
 def test_an_address_that_cannot_be_is_a_sentence(address: str) -> None:
     with pytest.raises(SettingsError, match="SERVICE_URL: "):
         load(_env_file=None, service_url=address)
+
+
+SECRET = "PLANTED-0123456789abcdef"
+GOOD = {"SERVICE_URL": ORIGIN, "TWILIO_AUTH_TOKEN": SECRET + "-1", "GEMINI_API_KEY": SECRET + "-2"}
+WRONG = [
+    *({name: SECRET} for name in environment_names().values()),  # a secret that was pasted into the wrong setting
+    *(
+        {"REDIS_URL": url}
+        for url in (
+            f"redis://:{SECRET}/x@host",
+            f"redis://u:{SECRET}?x@host",
+            f"redis://:{SECRET}@host:99999",
+            f"redis://:{SECRET}@host:{SECRET}",
+            f"http://:{SECRET}@host",
+            f"redis://[{SECRET}@host",
+        )
+    ),
+    *({name: f"socks9://u:{SECRET}@h:1"} for name in ("HTTPS_PROXY", "all_proxy")),
+    {"ALL_PROXY": f"http://u:{SECRET}@h:x"},
+    {"SERVICE_URL": f"https://user:{SECRET}@bot.example"},
+    {"SERVICE_URL": f"https://[{SECRET}"},
+    {"SERVICE_URL": f"https://bot.example/{SECRET}"},
+    {"CALLBOT_GEMINI_API_KEY": SECRET},
+    {"CALLBOT_TWILIO_AUTH_TOKEN": SECRET, "TWILIO_AUTH_TOKEN": ""},
+    {"REQUESTS_CA_BUNDLE": SECRET},
+    {"GOOGLE_APPLICATION_CREDENTIALS": SECRET, "GOOGLE_GENAI_USE_VERTEXAI": "1"},
+    {"CALLBOT_INSECURE": "1", "K_SERVICE": "callbot"},
+    {"CALLBOT_WORKERS": "4"},
+    {"GEMINI_API_KEY": ""},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=",".join)
+def test_a_wrong_configuration_is_told_without_anything_of_its_values(
+    wrong: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (*environment_names().values(), "GOOGLE_API_KEY", *("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (GOOD | wrong).items():
+        monkeypatch.setenv(name, value)
+    code = main(["check", "--offline"])
+    said = "".join(capfd.readouterr())
+    if code == 2:
+        assert main(["serve"]) == 2
+        said += "".join(capfd.readouterr())
+    assert code in {0, 2}
+    assert said
+    assert "PLANTED" not in said
+    assert "Traceback" not in said
+
+
+def test_there_are_thirty_wrong_configurations_and_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = 0
+    for wrong in WRONG:
+        with monkeypatch.context() as environment:
+            for name, value in (GOOD | wrong).items():
+                environment.setenv(name, value)
+            try:
+                refused += bool(problems_before_serving(load()))
+            except SettingsError:
+                refused += 1
+    assert refused >= 30
 
 
 async def test_a_server_at_its_most_talkative_prints_no_secret_no_token_and_no_number(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """Settings: what is read from where, what is refused, what is never shown."""
 
+from pathlib import Path
+
 import pytest
 
-from callbot.settings import DEFAULT_PROMPT, Settings, SettingsError, load, serving_problems
+from callbot.preflight import problems_before_serving
+from callbot.settings import DEFAULT_PROMPT, Settings, SettingsError, load
 
 
 def settings(**values: object) -> Settings:
@@ -72,28 +75,28 @@ def test_a_prompt_file_that_is_not_there_is_named() -> None:
 
 
 def test_a_complete_configuration_can_serve() -> None:
-    assert serving_problems(settings(service_url="https://a.example", twilio_auth_token="t", gemini_api_key="k")) == []
+    assert problems_before_serving(settings(service_url="https://a.example", twilio_auth_token="t", gemini_api_key="k")) == []
 
 
 def test_an_insecure_one_can_serve_on_ones_own_machine_only() -> None:
-    assert serving_problems(settings(insecure=True, gemini_api_key="k")) == []
-    assert serving_problems(settings(insecure=True, gemini_api_key="k", k_service="callbot")) != []
+    assert problems_before_serving(settings(insecure=True, gemini_api_key="k")) == []
+    assert problems_before_serving(settings(insecure=True, gemini_api_key="k", k_service="callbot")) != []
 
 
 def test_vertex_needs_a_project_instead_of_a_key() -> None:
     base = {"service_url": "https://a.example", "twilio_auth_token": "t", "use_vertexai": True}
 
-    assert "GOOGLE_CLOUD_PROJECT" in serving_problems(settings(**base))[0]
-    assert serving_problems(settings(**base, google_cloud_project="p")) == []
+    assert "GOOGLE_CLOUD_PROJECT" in problems_before_serving(settings(**base))[0]
+    assert problems_before_serving(settings(**base, google_cloud_project="p")) == []
 
 
 SERVING = {"service_url": "https://a.example", "twilio_auth_token": "t", "gemini_api_key": "k"}
 
 
 def test_several_workers_need_what_they_share() -> None:
-    assert serving_problems(settings(**SERVING, workers=1)) == []
-    assert "REDIS_URL is not set: 3 workers" in serving_problems(settings(**SERVING, workers=3))[0]
-    assert serving_problems(settings(**SERVING, workers=3, redis_url="redis://h")) == []
+    assert problems_before_serving(settings(**SERVING, workers=1)) == []
+    assert "REDIS_URL is not set: 3 workers" in problems_before_serving(settings(**SERVING, workers=3))[0]
+    assert problems_before_serving(settings(**SERVING, workers=3, redis_url="redis://h")) == []
 
 
 def test_auto_and_0_are_one_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +106,167 @@ def test_auto_and_0_are_one_worker_a_core(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_worker_without_a_call_is_refused() -> None:
     crowded = settings(**SERVING, workers=4, max_calls=3, redis_url="redis://h")
-    assert "CALLBOT_MAX_CALLS is under CALLBOT_WORKERS (4)" in serving_problems(crowded)[0]
+    assert "CALLBOT_MAX_CALLS is under CALLBOT_WORKERS (4)" in problems_before_serving(crowded)[0]
 
 
 def test_an_address_of_redis_that_is_none_is_refused_and_not_shown() -> None:
-    [problem] = serving_problems(settings(**SERVING, redis_url="hidden-password@somewhere"))
+    [problem] = problems_before_serving(settings(**SERVING, redis_url="hidden-password@somewhere"))
     assert problem.startswith("REDIS_URL is no address: ")
     assert "hidden-password" not in problem
+
+
+def problem(**values: object) -> str:
+    """The one sentence that these settings get, however they are refused."""
+    try:
+        found = problems_before_serving(settings(**SERVING | values), {})
+    except SettingsError as error:
+        found = error.problems
+    assert len(found) == 1, found
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"fallback_number": "555-0100"}, "CALLBOT_FALLBACK_NUMBER is no telephone number: write it with + and country code"),
+        ({"fallback_number": "+0155501000"}, "CALLBOT_FALLBACK_NUMBER is no telephone number"),
+        ({"model": "gemini-3.8-flash"}, "GOOGLE_GENAI_MODEL has a name that is no Live model's"),
+        ({"fallback_models": "gemini-3.1-live,gemini-pro"}, "CALLBOT_FALLBACK_MODELS has a name that is no Live model's"),
+        ({"compression_target_tokens": 30_000}, "CALLBOT_COMPRESSION_TARGET_TOKENS (30000) is not under CALLBOT_COMPRESSION"),
+        ({"ssl_cert_file": "/nowhere/ca.pem"}, "SSL_CERT_FILE: the file cannot be read (No such file or directory)"),
+        ({"host": "192.0.2.1"}, "CALLBOT_HOST is no address of this machine"),
+        ({"twilio_account_sid": "SK" + "0" * 32}, "TWILIO_ACCOUNT_SID is no account"),
+        (
+            {"use_vertexai": True, "google_cloud_project": "p", "google_cloud_location": "global"},
+            "GOOGLE_CLOUD_LOCATION is global",
+        ),
+        ({"redis_url": "unix:///nowhere.sock"}, "REDIS_URL: there is no socket of that name"),
+        ({"redis_url": "rediss://h?ssl_ca_certs=/nowhere"}, "REDIS_URL: there is no file as its ssl_ca_certs says"),
+    ],
+)
+def test_what_can_be_known_before_listening_is_a_sentence(values: dict[str, object], said: str) -> None:
+    assert problem(**values).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:PLANTED/x@host",
+        "redis://u:PLANTED#x@h:1",
+        "redis://:PLANTED@h:99999",
+        "PLANTED",
+        "http://:PLANTED@h",
+        "redis://h/PLANTED",
+    ],
+)
+def test_no_part_of_a_password_in_the_address_of_redis_is_repeated(url: str) -> None:
+    assert problem(redis_url=url).startswith("REDIS_URL is no address: write it as redis://")
+    assert "PLANTED" not in problem(redis_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "rediss://:p%2Fw@h:6380/3", "redis://[::1]:6379/0", "redis://u:p@h?socket_timeout=1"]
+)
+def test_addresses_of_redis_that_are_some_pass(url: str) -> None:
+    assert problems_before_serving(settings(**SERVING, redis_url=url), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "is empty"), (b" \n", "is empty"), ("caf\xe9".encode("latin-1"), "is not in UTF-8")]
+)
+def test_a_prompt_file_that_is_no_prompt_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes(content)
+    assert said in problem(prompt_file=file)
+
+
+def test_a_prompt_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "prompt.txt"
+    file.write_bytes("\ufeffHello".encode())
+    assert settings(prompt_file=file).system_instruction == "Hello"
+
+
+@pytest.mark.parametrize("content", [b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_bundle_without_certificates_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_bytes(content)
+    assert problem(ssl_cert_file=str(file)).startswith("SSL_CERT_FILE: the file holds no certificates")
+    assert problems_before_serving(settings(**SERVING), {"REQUESTS_CA_BUNDLE": str(file)})[0].startswith("REQUESTS_CA_BUNDLE: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "good"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", False),
+        ("all_proxy", "socks5h://u:PLANTED@127.0.0.1:1080", False),
+        ("HTTPS_PROXY", "proxy:3128", False),
+        ("HTTPS_PROXY", "ftp://u:PLANTED@proxy:3128", False),
+        ("https_proxy", "http://u:PLANTED@proxy:x", False),
+        ("HTTPS_PROXY", "http://u:PLANTED@proxy:3128", True),
+        ("HTTPS_PROXY", "", True),
+        ("HTTP_PROXY", "anything", True),
+    ],
+)
+def test_a_proxy_that_the_models_client_cannot_use_is_said(name: str, address: str, good: bool) -> None:
+    found = problems_before_serving(settings(**SERVING), {name: address})
+    assert found == [] if good else found[0].startswith(f"{name} is ")
+    assert "PLANTED" not in str(found)
+
+
+@pytest.mark.parametrize(("content", "said"), [("{}", "has no type"), ("[]", "is no JSON object"), ("x", "is no JSON object")])
+def test_credentials_of_google_that_are_none_are_said(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "key.json"
+    file.write_text(content)
+    loaded = settings(**SERVING, use_vertexai=True, google_cloud_project="p")
+    assert said in problems_before_serving(loaded, {"GOOGLE_APPLICATION_CREDENTIALS": str(file)})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CALLBOT_MAX_CALL", "3", "CALLBOT_MAX_CALL is no setting of callbot's; did you mean CALLBOT_MAX_CALLS?"),
+        ("callbot_promt", "x", "CALLBOT_PROMT is no setting of callbot's; did you mean CALLBOT_PROMPT?"),
+        (
+            "CALLBOT_GEMINI_API_KEY",
+            "PLANTED",
+            "CALLBOT_GEMINI_API_KEY is no setting of callbot's; did you mean GEMINI_API_KEY?",
+        ),
+        ("CALLBOT_PORT", "8081", "CALLBOT_PORT is no setting of callbot's; did you mean PORT?"),
+        ("CALLBOT_QQQQQ", "x", "CALLBOT_QQQQQ is no setting of callbot's; .env.example has them all."),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    file = tmp_path / "env"
+    file.write_text(f"{name}={value}\n")
+    with pytest.raises(SettingsError) as refused:
+        load(_env_file=file)
+    assert refused.value.problems == [f"{said} (in {file})"]
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        settings()
+    assert refused.value.problems == [said]
+
+
+def test_what_kubernetes_says_of_services_is_not_taken_for_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PORT", raising=False)
+    for name in ("PORT", "PORT_80_TCP", "VALKEY_PORT_6379_TCP"):
+        monkeypatch.setenv(f"CALLBOT_{name}", "tcp://10.0.0.1:80")
+    for name in (
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT_80_TCP_ADDR",
+        "PORT_80_TCP_PROTO",
+        "VALKEY_SERVICE_HOST",
+    ):
+        monkeypatch.setenv(f"CALLBOT_{name}", "10.0.0.1")
+    assert settings().port == 8080
+
+
+def test_a_file_of_settings_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_bytes(b"GEMINI_API_KEY=\xff\xfe\n")
+    with pytest.raises(SettingsError, match="cannot be read as a file of settings in UTF-8"):
+        load(_env_file=file)
