@@ -4,6 +4,7 @@ It knows what goes over the wire and nothing else of the app. Place a call with 
 caller what to do with steps or an async function, and read `CallReport`.
 """
 
+from callbot.simulators.twilio.call_requests import WITHHELD_NUMBERS
 from callbot.simulators.twilio.carrier import Carrier
 from callbot.simulators.twilio.clock import Clock, ManualClock, MonotonicClock
 from callbot.simulators.twilio.faults import (
@@ -18,7 +19,9 @@ from callbot.simulators.twilio.faults import (
     LoseFrames,
     MarkFlood,
     MediaBeforeStart,
+    Mute,
     NeverStart,
+    OtherTrack,
     OverrideParameter,
     ReplayVoiceWebhook,
     SecondSocket,
@@ -33,7 +36,7 @@ from callbot.simulators.twilio.line import Echo, Jitter, LineModel
 from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.records import CallEnd, StreamEnd
 from callbot.simulators.twilio.report import CallReport
-from callbot.simulators.twilio.report_text import describe, problems
+from callbot.simulators.twilio.report_text import describe, problems, remarks
 from callbot.simulators.twilio.rest import ApiFailure, RestApi
 from callbot.simulators.twilio.script import (
     BargeIn,
@@ -54,6 +57,7 @@ from callbot.simulators.twilio.script import (
 from callbot.simulators.twilio.wav import WavError, read_wav
 
 __all__ = [
+    "WITHHELD_NUMBERS",
     "ApiFailure",
     "BadSignature",
     "BargeIn",
@@ -82,7 +86,9 @@ __all__ = [
     "MarkFlood",
     "MediaBeforeStart",
     "MonotonicClock",
+    "Mute",
     "NeverStart",
+    "OtherTrack",
     "OverrideParameter",
     "Press",
     "ReplayVoiceWebhook",
@@ -108,4 +114,5 @@ __all__ = [
     "describe",
     "problems",
     "read_wav",
+    "remarks",
 ]

@@ -2,7 +2,8 @@
 
     python -m callbot.simulators.twilio --connect-to http://127.0.0.1:8080 --public-url https://bot.example hello.wav
 
-Exit codes: 0 the call went well, 1 it did not, 2 wrong use. The auth token comes from the environment.
+Exit codes: 0 the call went well, 1 it had violations (remarks are none), 2 wrong use.
+The auth token comes from the environment.
 """
 
 import argparse

@@ -6,15 +6,23 @@ Field names and values follow Twilio's page "TwiML voice: request parameters" an
 import datetime as dt
 import email.utils
 import random
+import re
 from dataclasses import dataclass
 
 from callbot.simulators.twilio.clock import Clock
 from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.records import Exchange
-from callbot.simulators.twilio.twiml import NOT_PARSABLE
+from callbot.simulators.twilio.twiml_reader import NOT_PARSABLE
 from callbot.simulators.twilio.webhook import WebhookClient
 
 BAD_CONTENT_TYPE = 12300
+_NUMBER = re.compile(r"\+\d{6,15}")
+_PLACE = (("City", "SÃO JOSÉ"), ("State", "CA"), ("Zip", ""), ("Country", "US"))  # of callers with a number
+# How carriers and Twilio spell a caller who withholds the number (somleng#1820 and others).
+WITHHELD_NUMBERS = (
+    "anonymous", "Anonymous", "ANONYMOUS", "+266696687", "266696687", "+7378742833", "+86282452253", "Restricted", "",
+    "sip:anonymous@anonymous.invalid",
+)  # fmt: skip
 _TWIML_TYPES = frozenset({"text/xml", "application/xml"})
 
 
@@ -69,10 +77,7 @@ class CallRequests:
             ("ApiVersion", "2010-04-01"),
             ("Direction", "inbound"),
             ("CallerName", ""),
-            ("FromCity", "SÃO JOSÉ"),
-            ("FromState", "CA"),
-            ("FromZip", ""),
-            ("FromCountry", "US"),
+            *((f"From{place}", text if _NUMBER.fullmatch(caller) else "") for place, text in _PLACE),
             ("ToCity", ""),
             ("ToState", ""),
             ("ToZip", ""),

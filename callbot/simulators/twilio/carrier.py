@@ -3,12 +3,13 @@
 import random
 from collections.abc import Sequence
 
+from callbot.simulators.twilio.addresses import Addresses
 from callbot.simulators.twilio.call import Call
 from callbot.simulators.twilio.call_requests import CallIdentity
 from callbot.simulators.twilio.clock import Clock, MonotonicClock
 from callbot.simulators.twilio.faults import Fault
 from callbot.simulators.twilio.line import LineModel
-from callbot.simulators.twilio.options import Addresses, CarrierOptions
+from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.script import Script
 

@@ -6,10 +6,23 @@ Key order and whitespace differ between captures, so each stream picks one of tw
 import base64
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
-FRAME_MS = 20
+import audioop
+
+BYTES_PER_MS = 8  # of 8 kHz mu-law
 FIRST_TIMESTAMP_MS = (70, 160)  # captures: the first chunk carries 102, 155, ...; never 0
+
+
+type Codec = Literal["mulaw", "alaw", "l16"]
+
+_ENCODINGS: Mapping[Codec, str] = {"mulaw": "audio/x-mulaw", "alaw": "audio/x-alaw", "l16": "audio/l16"}
+_RECODE: Mapping[Codec, Callable[[bytes], bytes]] = {
+    "mulaw": lambda audio: audio,
+    "alaw": lambda audio: audioop.lin2alaw(audioop.ulaw2lin(audio, 2), 2),
+    "l16": lambda audio: audioop.ulaw2lin(audio, 2),
+}
 
 
 class Composer:
@@ -23,14 +36,16 @@ class Composer:
         stream_sid: str,
         parameters: Mapping[str, str],
         rng: random.Random,
+        codec: Codec = "mulaw",
     ) -> None:
         self.sequence = 0  # of the last message; `connected` has none
         self._account_sid = account_sid
         self._call_sid = call_sid
         self._stream_sid = stream_sid
         self._parameters = dict(parameters)
+        self._codec = codec
         self._chunk = 0
-        self._first_timestamp_ms = rng.randint(*FIRST_TIMESTAMP_MS)
+        self._timestamp_ms = rng.randint(*FIRST_TIMESTAMP_MS)
         self._sid_last = rng.random() < 0.5
         self._separators = (", ", ": ") if rng.random() < 0.5 else (",", ":")
 
@@ -40,7 +55,7 @@ class Composer:
 
     def start(self, call_sid: str = "") -> str:
         """The stream's description; `call_sid` replaces the call's own for a test."""
-        media_format = {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1}
+        media_format = {"encoding": _ENCODINGS[self._codec], "sampleRate": 8000, "channels": 1}
         body: dict[str, object] = {
             "accountSid": self._account_sid,
             "streamSid": self._stream_sid,
@@ -51,17 +66,22 @@ class Composer:
         }
         return self._message("start", body)
 
-    def media(self, frame: bytes) -> str:
-        """One frame of the caller's audio."""
+    def media(self, audio: bytes, track: str = "inbound") -> str:
+        """Some of the caller's audio: mu-law, whole frames, told in the codec that was announced."""
         self._chunk += 1
-        timestamp_ms = self._first_timestamp_ms + (self._chunk - 1) * FRAME_MS
         body: dict[str, object] = {
-            "track": "inbound",
+            "track": track,
             "chunk": str(self._chunk),
-            "timestamp": str(timestamp_ms),
-            "payload": base64.b64encode(frame).decode("ascii"),
+            "timestamp": str(self._timestamp_ms),
+            "payload": base64.b64encode(_RECODE[self._codec](audio)).decode("ascii"),
         }
+        if track == "inbound":
+            self._timestamp_ms += len(audio) // BYTES_PER_MS
         return self._message("media", body)
+
+    def skip(self, for_ms: int) -> None:
+        """Let time pass for which no message is written."""
+        self._timestamp_ms += for_ms
 
     def dtmf(self, digit: str) -> str:
         """One key press."""

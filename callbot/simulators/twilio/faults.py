@@ -154,6 +154,24 @@ class LoseFrames:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherTrack:
+    """Send frames of the outbound track among the caller's: `frames` in a row, of a loud tone."""
+
+    at_ms: int
+    frames: int = 50
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """Send no frames at all for a while; `chunk` goes on as if nothing were missing, `timestamp` jumps."""
+
+    at_ms: int
+    for_ms: int
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StopReading:
     """Do not read from the socket for a while; the TCP window closes."""
 
@@ -186,7 +204,9 @@ class ReplayVoiceWebhook:
     times: int = 1
 
 
-type TimedFault = DuplicateStart | SendGarbage | DtmfStorm | MarkFlood | Stall | LoseFrames | StopReading | EndStream
+type TimedFault = (
+    DuplicateStart | SendGarbage | DtmfStorm | MarkFlood | Stall | LoseFrames | OtherTrack | Mute | StopReading | EndStream
+)  # fmt: skip
 type Fault = (
     TimedFault
     | WrongSignature
@@ -198,7 +218,9 @@ type Fault = (
     | SecondSocket
     | ReplayVoiceWebhook
 )
-TIMED_FAULTS = (DuplicateStart, SendGarbage, DtmfStorm, MarkFlood, Stall, LoseFrames, StopReading, EndStream)
+TIMED_FAULTS = (
+    DuplicateStart, SendGarbage, DtmfStorm, MarkFlood, Stall, LoseFrames, OtherTrack, Mute, StopReading, EndStream,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Literal
 
 import audioop
 
+from callbot.simulators.twilio.composer import Codec
 from callbot.simulators.twilio.playout import FRAME_BYTES, FRAME_MS, SILENCE
 
 # Idle lines seen in captures dither over these codes: at most +-32 of 32768, about -60 dBFS.
@@ -44,18 +45,23 @@ class LineModel:
 
     `idle` is what an open line carries between words: "comfort" dither or "pure" 0xFF; both exist.
     `level_db` makes the caller louder or softer, with clipping. `loss` is the share of the caller's frames
-    that never arrive (0 to 1), seen by the app as a gap in `chunk` and `timestamp`.
+    that never arrive (0 to 1), seen by the app as a gap in `chunk` and `timestamp`. Twilio sends mu-law, 20 ms at a
+    time; carriers that speak its protocol announce another `codec`, or send more at once (`payload_ms`).
     """
 
     idle: Literal["comfort", "pure"] = "comfort"
     level_db: float = 0.0
     loss: float = 0.0
+    codec: Codec = "mulaw"
+    payload_ms: int = FRAME_MS
     echo: Echo | None = None
     jitter: Jitter | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.loss <= 1:
             raise ValueError(f"loss is a share between 0 and 1, not {self.loss}")
+        if self.payload_ms < FRAME_MS or self.payload_ms % FRAME_MS:
+            raise ValueError(f"payload_ms is a multiple of {FRAME_MS}, not {self.payload_ms}")
 
 
 class Microphone:

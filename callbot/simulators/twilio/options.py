@@ -84,27 +84,3 @@ class StreamSetup:
     close_code: int = 1000
     wait_for_whole_frames: bool = False
     second: bool = False
-
-
-class Addresses:
-    """Finds the local address for a public URL; several take turns."""
-
-    def __init__(self, options: CarrierOptions) -> None:
-        self._public = _origin(options.public_url)
-        self._addresses = options.addresses
-        self._hosts = {_origin(url): address for url, address in options.hosts.items()}
-        self._turn = 0
-
-    def find(self, url: str) -> str | None:
-        """Return e.g. http://127.0.0.1:8080 for `url`, None when that host is not reachable from here."""
-        origin = _origin(url)
-        if origin == self._public:
-            self._turn += 1
-            return self._addresses[(self._turn - 1) % len(self._addresses)]
-        return self._hosts.get(origin)
-
-
-def _origin(url: str) -> tuple[bool, str, int]:
-    parts = urlsplit(url)
-    secure = parts.scheme in {"https", "wss"}
-    return secure, parts.hostname or "", parts.port or (443 if secure else 80)

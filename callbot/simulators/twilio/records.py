@@ -132,7 +132,8 @@ class Utterance:
     `end_s` is the end of its last audible frame. `latency_ms` runs from there to the first audible frame of
     the answer, None when none came before the caller spoke again. The barge-in fields are set when the bot
     was audible as the caller began: `clear_after_ms` from the caller's first frame to the clear (None: never),
-    `heard_after_clear_ms` the bot's audio played between the clear and the caller's last word.
+    `heard_after_clear_ms` the bot's audio played between the clear and the caller's last word, `talked_over_ms` how
+    long the bot's speech went on after the caller's first frame, until a pause.
     """
 
     name: str
@@ -143,3 +144,4 @@ class Utterance:
     clear_after_ms: float | None = None
     dropped_ms: float = 0.0
     heard_after_clear_ms: float = 0.0
+    talked_over_ms: float = 0.0

@@ -10,10 +10,10 @@ import audioop
 
 from callbot.simulators.twilio.call_requests import CallIdentity
 from callbot.simulators.twilio.checks import ProtocolFault
-from callbot.simulators.twilio.handset import FRAME_S, Handset, Spoken
+from callbot.simulators.twilio.handset import BOT_PAUSE_FRAMES, FRAME_S, Handset, Spoken
 from callbot.simulators.twilio.playout import FRAME_MS
 from callbot.simulators.twilio.records import CallEnd, ClearRecord, Event, Exchange, StreamReport, Utterance
-from callbot.simulators.twilio.twiml import Say, Verb
+from callbot.simulators.twilio.twiml import Connect, Dial, Gather, Say, Verb
 
 RATE_HZ = 8000
 # A pause of the bot's after which its next audible frame is a new beginning: longer than within a word.
@@ -79,6 +79,19 @@ class CallReport:
     def heard_ms(self) -> int:
         """How much of what the caller heard was sound."""
         return sum(self.audible) * FRAME_MS
+
+    @property
+    def last_announcement(self) -> str:
+        """What was read to the caller behind the last stream, when the app then ended the call with nobody reached."""
+        spoken = ""
+        for verb in self.verbs:
+            match verb:
+                case Say(text=text):
+                    spoken = text
+                case Connect() | Dial() | Gather():
+                    spoken = ""
+        ended_by_app = self.end in {CallEnd.HANGUP_VERB, CallEnd.DOCUMENT, CallEnd.API}
+        return spoken if ended_by_app and any(stream.http_status == 101 for stream in self.streams) else ""
 
     def events(self, kind: str) -> tuple[Event, ...]:
         """The events of one kind."""
@@ -158,6 +171,7 @@ def measure_utterances(
             utterance.bot_was_audible,
         )
         if utterance.bot_was_audible:
+            result = replace(result, talked_over_ms=float(_speech_from(audible, start) * FRAME_MS))
             clear = next((c for c in clears if start * FRAME_S <= c.at_s < following * FRAME_S), None)
             if clear is not None:
                 # The frame that is sounding when the clear arrives is already on its way.
@@ -170,6 +184,16 @@ def measure_utterances(
                 )
         measured.append(result)
     return tuple(measured)
+
+
+def _speech_from(audible: Sequence[bool], start: int) -> int:
+    """Return how many frames from `start` on belong to one speech: up to a pause that is longer than between words."""
+    last, frame = start - 1, start
+    while frame < len(audible) and frame - last <= BOT_PAUSE_FRAMES:
+        if audible[frame]:
+            last = frame
+        frame += 1
+    return last + 1 - start
 
 
 def find_onsets(audible: Sequence[bool], clears: Sequence[ClearRecord]) -> list[int]:

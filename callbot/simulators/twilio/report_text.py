@@ -4,14 +4,18 @@ from collections.abc import Iterator
 
 from callbot.simulators.twilio.records import Exchange, StreamReport, Utterance
 from callbot.simulators.twilio.report import CallReport
+from callbot.simulators.twilio.twiml_reader import SCHEMA
 
 # What the timeline shows to a reader; single marks and injected messages would drown the rest.
 _TOLD = frozenset({
     "answered", "app_gave_up", "application_error", "bot_speech_end", "bot_speech_start", "caller_speech_end",
     "caller_speech_start", "clear", "debugger", "dial", "dtmf", "ended", "hung_up", "placed", "play", "query_dropped",
-    "redirected", "say", "script_failed", "socket_closed", "socket_left_open", "stop", "stream_started", "underrun",
+    "redirected", "say", "script_failed", "socket_closed", "socket_left_open", "stop", "stream_started",
+    "twiml_warning", "underrun", "unperformed",
 })  # fmt: skip
 _FAULTS_SHOWN = 20
+WORDS_MS = 400  # what is shorter may be an "mm-hmm" that no bot need stop for
+TALK_OVER_MS = 500  # of the bot's speech: longer than a model takes to notice, and a carrier to stop
 
 
 def describe(report: CallReport) -> str:
@@ -20,8 +24,9 @@ def describe(report: CallReport) -> str:
 
 
 def problems(report: CallReport) -> list[str]:
-    """What a caller, or Twilio, would complain about; empty after a good call."""
-    found = [
+    """Violations: what a caller, or Twilio, would complain about, the worst first; empty after a good call."""
+    found = [text for utterance in report.utterances for text in _barge_in_problems(utterance)]
+    found += [
         f"{exchange.kind} request to {exchange.url}: {exchange.error_code} {exchange.error}"
         for exchange in report.exchanges
         if exchange.error_code
@@ -33,9 +38,35 @@ def problems(report: CallReport) -> list[str]:
         found += _stream_problems(stream)
     if any(stream.http_status == 101 for stream in report.streams) and not any(report.audible):
         found.append("the caller heard nothing at all")
+    if report.last_announcement:
+        found.append(f"the app ended the call with an announcement behind its stream: {report.last_announcement!r}")
+    found += [f"{SCHEMA} {event.detail}" for event in report.events("twiml_warning")]
     if report.script_failure:
         found.append(f"the caller {report.script_failure}")
     return found
+
+
+def remarks(report: CallReport) -> list[str]:
+    """What is worth knowing and no fault: nobody hears it, or it is the stand-in's own limit."""
+    found = [
+        f"{stream.partial_frames} time(s) the queue ended inside a 20 ms frame"
+        for stream in report.streams
+        if stream.partial_frames
+    ]
+    found += [event.detail for kind in ("unperformed", "query_dropped") for event in report.events(kind)]
+    return found
+
+
+def _barge_in_problems(utterance: Utterance) -> Iterator[str]:
+    spoken_ms = (utterance.end_s - utterance.start_s) * 1000
+    said = f"{utterance.name!r} at {utterance.start_s:.2f} s"
+    if not utterance.barged_in or spoken_ms < WORDS_MS:
+        return
+    if utterance.clear_after_ms is None:
+        if utterance.talked_over_ms >= TALK_OVER_MS:
+            yield f"never cleared: the caller said {said}, and the bot talked on for {utterance.talked_over_ms:.0f} ms"
+    elif utterance.heard_after_clear_ms >= TALK_OVER_MS:
+        yield f"the caller said {said}, and heard {utterance.heard_after_clear_ms:.0f} ms more behind the clear"
 
 
 def _lines(report: CallReport) -> Iterator[str]:
@@ -59,13 +90,12 @@ def _lines(report: CallReport) -> Iterator[str]:
         yield "The caller spoke"
         for utterance in report.utterances:
             yield f"  {_utterance(utterance)}"
-    found = problems(report)
-    yield ""
-    yield f"Problems: {len(found) or 'none'}"
-    for problem in found[:_FAULTS_SHOWN]:
-        yield f"  - {problem}"
-    if len(found) > _FAULTS_SHOWN:
-        yield f"  - and {len(found) - _FAULTS_SHOWN} more"
+    for title, found in (("Violations", problems(report)), ("Remarks", remarks(report))):
+        yield ""
+        yield f"{title}: {len(found) or 'none'}"
+        yield from (f"  - {text}" for text in found[:_FAULTS_SHOWN])
+        if len(found) > _FAULTS_SHOWN:
+            yield f"  - and {len(found) - _FAULTS_SHOWN} more"
 
 
 def _exchange(exchange: Exchange) -> str:
@@ -96,8 +126,6 @@ def _stream(stream: StreamReport) -> Iterator[str]:
 def _stream_problems(stream: StreamReport) -> Iterator[str]:
     if stream.underruns:
         yield f"{stream.underruns} hole(s) in the bot's speech, {stream.underrun_ms} ms in all"
-    if stream.partial_frames:
-        yield f"{stream.partial_frames} time(s) the queue ended inside a 20 ms frame"
     if stream.http_status != 101:
         yield f"the stream could not be opened: {', '.join(map(str, stream.debugger)) or stream.http_status}"
     elif 31903 in stream.debugger:

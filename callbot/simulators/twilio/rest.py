@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from callbot.simulators.twilio import twiml
+from callbot.simulators.twilio.addresses import is_address
 from callbot.simulators.twilio.call import Call
 from callbot.simulators.twilio.call_requests import Document
 from callbot.simulators.twilio.carrier import Carrier
 
-INVALID_PARAMETER, WRONG_CREDENTIALS, NOT_FOUND, CALL_OVER = 20001, 20003, 20404, 21220
+INVALID_PARAMETER, WRONG_CREDENTIALS, NOT_FOUND, INVALID_URL, CALL_OVER = 20001, 20003, 20404, 21205, 21220
 MAX_TWIML_CHARACTERS = 4000  # Twilio's Call resource page
 _ROUTE = "/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}.json"
 
@@ -153,7 +156,9 @@ class RestApi:
         if text:
             call.redirect(Document(text, self._carrier.options.public_url))
             return
-        document, code, reason = await call.fetch_instructions(url, fields.get("Method", "POST"))
-        if document is None:
-            raise _ApiError(400, code, reason)
-        call.redirect(document)
+        method = fields.get("Method", "POST").upper()
+        if method not in {"GET", "POST"}:
+            raise _ApiError(400, INVALID_PARAMETER, f"Method {method!r} is not GET or POST")
+        if urlsplit(url).scheme not in {"http", "https"} or not is_address(url):
+            raise _ApiError(400, INVALID_URL, "Url is not a valid URL")
+        call.redirect(twiml.Redirect(url, method))  # it is fetched by the call, and fails there

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, override
 
 import audioop
 
-from callbot.simulators.twilio.faults import EndStream, HangUpStyle, StopReading, TimedFault
+from callbot.simulators.twilio.faults import EndStream, HangUpStyle, Mute, StopReading, TimedFault
 from callbot.simulators.twilio.handset import Handset
 from callbot.simulators.twilio.playout import FRAME_MS
 
@@ -126,6 +126,10 @@ class Line:
     def go_half_open(self) -> None:
         """Let the connection fall silent without an end; the call itself goes on."""
         self.inject(EndStream(0, HangUpStyle.SILENCE))
+
+    def mute(self, for_s: float) -> None:
+        """Send nothing of the caller's for a while."""
+        self.inject(Mute(0, round(for_s * 1000)))
 
     def stop_reading(self, for_s: float) -> None:
         """Take nothing from the socket for a while."""

@@ -22,7 +22,9 @@ from callbot.simulators.twilio.faults import (
     LoseFrames,
     MarkFlood,
     MediaBeforeStart,
+    Mute,
     NeverStart,
+    OtherTrack,
     RawMessage,
     SendGarbage,
     Stall,
@@ -33,7 +35,7 @@ from callbot.simulators.twilio.faults import (
 )
 from callbot.simulators.twilio.line import Delays
 from callbot.simulators.twilio.options import StreamSetup
-from callbot.simulators.twilio.playout import FRAME_MS, SILENCE, PlayoutBuffer
+from callbot.simulators.twilio.playout import FRAME_BYTES, FRAME_MS, SILENCE, PlayoutBuffer
 from callbot.simulators.twilio.records import StreamEnd, StreamReport
 from callbot.simulators.twilio.stream_end import CLOSE_ANSWER_S, IMMEDIATE, end_socket
 from callbot.simulators.twilio.stream_log import StreamLog
@@ -41,6 +43,7 @@ from callbot.simulators.twilio.stream_log import StreamLog
 APP_READS_SLOWLY = 31930
 BACKLOG_MESSAGES = 250  # 5 s of frames that the app has not taken: then the caller's audio is thrown away
 STORM_KEYS = "0123456789*#ABCD"
+OTHER_VOICE = bytes((0x90, 0x10)) * (FRAME_BYTES // 2)  # a loud tone of 4 kHz, which no caller's audio holds
 
 
 class MediaStream:
@@ -75,6 +78,7 @@ class MediaStream:
             stream_sid=setup.stream_sid,
             parameters=dict(setup.parameters),
             rng=rng,
+            codec=setup.line.codec,
         )
         self._delays = Delays(setup.line.jitter, rng)
         self._outbox: deque[tuple[float, str | RawMessage]] = deque()
@@ -89,6 +93,8 @@ class MediaStream:
         self._writing = False
         self._beats = 0
         self._lose = 0
+        self._muted_until_s = 0.0
+        self._gathered = bytearray()  # frames of a payload that is longer than one
         self._storm = 0
         self._read_again_s = 0.0
         self._close_seen_s: float | None = None
@@ -244,7 +250,14 @@ class MediaStream:
             self._send(self._composer.mark(name), at_s)
 
     def _send_frame(self, voice: bytes, at_s: float) -> None:
-        message = self._composer.media(voice)
+        if at_s < self._muted_until_s:
+            self._composer.skip(FRAME_MS)
+            return
+        self._gathered += voice
+        if len(self._gathered) < self.setup.line.payload_ms // FRAME_MS * FRAME_BYTES:
+            return
+        message = self._composer.media(bytes(self._gathered))
+        self._gathered.clear()
         if self._lose > 0 or (self.setup.line.loss > 0 and self._rng.random() < self.setup.line.loss):
             self._lose = max(0, self._lose - 1)
             self.log.frames_lost += 1
@@ -335,6 +348,11 @@ class MediaStream:
                 self._delays.stall(at_s, for_ms / 1000)
             case LoseFrames(frames=frames):
                 self._lose += frames
+            case OtherTrack(frames=frames):
+                for _ in range(frames):
+                    self._send(self._composer.media(OTHER_VOICE, "outbound"), at_s)
+            case Mute(for_ms=for_ms):
+                self._muted_until_s = at_s + for_ms / 1000
             case StopReading(for_ms=for_ms):
                 self._reading.clear()
                 self._read_again_s = at_s + for_ms / 1000

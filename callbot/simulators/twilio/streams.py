@@ -3,9 +3,10 @@
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from callbot.simulators.twilio import twiml
+from callbot.simulators.twilio.addresses import Addresses, is_address, joined
 from callbot.simulators.twilio.app_socket import AppSocket, HandshakeFailure
 from callbot.simulators.twilio.call_requests import CallIdentity, CallRequests, new_sid
 from callbot.simulators.twilio.clock import Clock
@@ -19,7 +20,7 @@ from callbot.simulators.twilio.faults import (
 )
 from callbot.simulators.twilio.handset import FRAME_S, Handset
 from callbot.simulators.twilio.line import LineModel, Microphone
-from callbot.simulators.twilio.options import Addresses, CarrierOptions, StreamSetup
+from callbot.simulators.twilio.options import CarrierOptions, StreamSetup
 from callbot.simulators.twilio.records import StreamEnd
 from callbot.simulators.twilio.stream import MediaStream
 from callbot.simulators.twilio.webhook import WebhookClient
@@ -86,7 +87,7 @@ class CallStreams:
         assert self._tasks is not None
         tasks = self._tasks
         self._opened += 1
-        callback = urljoin(base_url, verb.status_callback) if verb.status_callback else ""
+        callback = (joined(base_url, verb.status_callback) or "") if verb.status_callback else ""
         sid = new_sid("MZ", self._rng)
 
         def report(event: str, error: str = "") -> None:
@@ -223,12 +224,12 @@ class CallStreams:
         stream.finish(StreamEnd.INJECTED, HangUpStyle.STOP_THEN_CLOSE)
 
     def _refuse(self, verb: twiml.Stream) -> tuple[int, str] | None:
-        parts = urlsplit(verb.url)
-        if parts.scheme != "wss" and not (parts.scheme == "ws" and self._options.allow_ws):
+        scheme = verb.url.partition("://")[0].lower()
+        if scheme != "wss" and not (scheme == "ws" and self._options.allow_ws):
             return 31922, f"the stream's address must begin with wss://, not {verb.url!r}"
-        if not parts.hostname:
+        if not is_address(verb.url):
             return 31923, f"{verb.url!r} is not an address"
-        if parts.query and self._options.fail_on_stream_query:
+        if urlsplit(verb.url).query and self._options.fail_on_stream_query:
             return 31920, "the stream's address must not have a query"
         if verb.track != "inbound_track":
             return 31941, f"track {verb.track!r}: a bidirectional stream takes inbound_track only"
@@ -236,7 +237,8 @@ class CallStreams:
 
 
 def _without_query(url: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(query="", fragment=""))
+    """Return the address as it is dialled; one that cannot be dialled as it is."""
+    return urlunsplit(urlsplit(url)._replace(query="", fragment="")) if is_address(url) else url
 
 
 def _verb_of(stream: MediaStream) -> twiml.Stream:

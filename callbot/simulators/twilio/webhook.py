@@ -17,9 +17,10 @@ from urllib.parse import parse_qs, urldefrag, urlencode, urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
+from callbot.simulators.twilio.addresses import Addresses
 from callbot.simulators.twilio.clock import Clock
 from callbot.simulators.twilio.faults import BadSignature, WrongSignature
-from callbot.simulators.twilio.options import Addresses, CarrierOptions
+from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.records import Exchange
 from callbot.simulators.twilio.signing import signature
 

@@ -12,12 +12,27 @@ class XmlError(ValueError):
 
 @dataclass(slots=True)
 class Element:
-    """One element: its name, attributes, children and the text directly inside it."""
+    """One element: its name, attributes, and what is inside it, text and elements in their order."""
 
     name: str
     attributes: dict[str, str] = field(default_factory=dict)
-    children: list["Element"] = field(default_factory=list)
-    text: str = ""
+    content: list["str | Element"] = field(default_factory=list)
+
+    @property
+    def children(self) -> list["Element"]:
+        """The elements directly inside."""
+        return [part for part in self.content if isinstance(part, Element)]
+
+    @property
+    def text(self) -> str:
+        """The text directly inside, trimmed."""
+        return "".join(part for part in self.content if isinstance(part, str)).strip()
+
+    @property
+    def all_text(self) -> str:
+        """The text inside, that of elements included, with single spaces."""
+        parts = (part if isinstance(part, str) else part.all_text for part in self.content)
+        return " ".join(" ".join(parts).split())
 
 
 def read_xml(document: str) -> Element:
@@ -28,10 +43,8 @@ def read_xml(document: str) -> Element:
     def opened(name: str, attributes: dict[str, str]) -> None:
         if len(path) > MAX_DEPTH:
             raise XmlError(f"more than {MAX_DEPTH} elements inside each other")
-        if path[-1] is not top and path[-1].text.strip():
-            raise XmlError(f"<{path[-1].name}> mixes text and elements")
         element = Element(name, attributes)
-        path[-1].children.append(element)
+        path[-1].content.append(element)
         path.append(element)
 
     def closed(name: str) -> None:
@@ -39,9 +52,7 @@ def read_xml(document: str) -> Element:
         del name
 
     def texts(text: str) -> None:
-        path[-1].text += text
-        if path[-1].children and path[-1].text.strip():
-            raise XmlError(f"<{path[-1].name}> mixes text and elements")
+        path[-1].content.append(text)
 
     def doctype(*_: object) -> None:
         raise XmlError("a document type is not allowed in TwiML")

@@ -66,7 +66,6 @@ async def test_after_a_hang_up_nothing_more_is_carried_out(asks: bool) -> None:
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (Answer("<Response><Oops/></Response>"), 12200),
         (Answer("<Response>"), 12100),
         (Answer(""), 12100),
         (Answer(CONNECT, content_type="application/json"), 12300),

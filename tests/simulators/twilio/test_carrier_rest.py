@@ -100,7 +100,9 @@ async def test_wrong_updates_and_an_api_out_of_order_change_nothing() -> None:
             {"twiml": "<Response/>", "url": PUBLIC},
             {"twiml": "x" * 4001},
             {"status": "over"},
-            {"url": f"{PUBLIC}/missing"},
+            {"url": PUBLIC, "method": "PUT"},
+            {"url": "bot.example/twiml"},
+            {"url": "https://bot.example:port/"},
         ]
         for given in wrong:
             with pytest.raises(TwilioRestException) as caught:
@@ -117,7 +119,7 @@ async def test_wrong_updates_and_an_api_out_of_order_change_nothing() -> None:
         carrier = app.carrier()
         async with RestApi(carrier) as api:
             report = await carrier.call([HEAR])
-    assert errors == [(400, 20001)] * 4 + [(400, 11200), (503, 20500)]
+    assert errors == [(400, 20001)] * 5 + [(400, 21205)] * 2 + [(503, 20500)]
     assert report.end is CallEnd.CALLER
 
 
@@ -143,7 +145,7 @@ async def test_the_command_places_a_call_and_tells_about_it(
         assert await asyncio.to_thread(main, given) == 0
         text = capsys.readouterr().out
         assert "hello.wav: 0." in text
-        assert "Problems: none" in text
+        assert "Violations: none" in text
         assert TOKEN not in text
         with wave.open(str(tmp_path / "call.wav")) as file:
             assert (file.getnchannels(), file.getframerate()) == (2, 8000)
