@@ -2,7 +2,7 @@
 
 Twenty calls, each a webhook and a stream on connections of their own; the streams stay. The workers are bare servers on uvloop,
 so that nothing but the way of sharing the port differs: one socket inherited by all, a socket each with SO_REUSEPORT, and
-one socket behind callbot's gate. Told are the streams that the fullest worker has, over the rounds.
+one socket behind callbot's share. Told are the streams that the fullest worker has, over the rounds.
 """
 
 import argparse
@@ -15,9 +15,9 @@ from collections import Counter
 
 import uvloop
 
-from callbot.server.gate import Board, Gate, gated_loop
+from callbot.server.transport.shared_listener import LoadBoard, WorkerShare, shared_listener_loop
 
-WAYS = ("inherited", "reuseport", "gate")
+WAYS = ("inherited", "reuseport", "share")
 CALLS = 20
 
 
@@ -44,9 +44,11 @@ def work(way: str, worker: int, workers: int, port: int, listener_fd: int, board
         print("up", flush=True)
         await asyncio.Event().wait()
 
-    gate = Gate(Board(board_fd, workers), worker)
-    gate.watch(lambda: live, bool)
-    with asyncio.Runner(loop_factory=(lambda: gated_loop(gate)) if way == "gate" else uvloop.new_event_loop) as runner:
+    share = WorkerShare(LoadBoard(board_fd, workers), worker)
+    share.watch(lambda: live, bool)
+    with asyncio.Runner(
+        loop_factory=(lambda: shared_listener_loop(share)) if way == "share" else uvloop.new_event_loop
+    ) as runner:
         runner.run(serve())
 
 
@@ -79,7 +81,7 @@ async def one_round(port: int, pause_s: float) -> Counter[int]:
 async def measure(way: str, workers: int, rounds: int, pause_s: float) -> list[int]:
     sock = listener(way)
     port = sock.getsockname()[1]
-    board_fd = Board.make(workers)
+    board_fd = LoadBoard.make(workers)
     keep: tuple[int, ...] = (sock.fileno(), board_fd)
     if way == "reuseport":
         sock.close()

@@ -15,12 +15,11 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from callbot.brief import Brief
-from callbot.server.early_calls import EarlyCalls
-from callbot.server.gate import Gate, open_listener
-from callbot.server.serve import Shutdown, serve
-from callbot.server.turnstile import Turnstile
-from callbot.server.worker_metrics import WorkerMetrics
-from callbot.server.workers import WorkerPlace
+from callbot.server.calls.early_calls import EarlyCalls
+from callbot.server.process.serve import Shutdown, serve
+from callbot.server.process.worker_metrics import WorkerMetrics
+from callbot.server.process.workers import WorkerPlace
+from callbot.server.transport.shared_listener import WorkerShare, open_listener
 from callbot.settings import Settings, brief_of
 from callbot.store.conversations import MemoryConversations
 from callbot.store.memory import MemoryCallStore
@@ -40,10 +39,10 @@ async def serve_calls(
     on_loaded: Callable[[], None] | None = None,
     shutdown: Shutdown | None = None,
     place: WorkerPlace | None = None,
-    gate: Gate | None = None,
+    share: WorkerShare | None = None,
 ) -> None:
     """Serve calls in the running loop until asked to stop. `on_started` hears the port, once it is about to answer;
-    `on_loaded` when a call that comes now waits for nothing. `place` and `gate` are a worker's.
+    `on_loaded` when a call that comes now waits for nothing. `place` and `share` are a worker's.
 
     Raises OSError when the port cannot be had.
     """
@@ -51,7 +50,6 @@ async def serve_calls(
     clock = time.monotonic  # not the loop's: uvloop's moves in whole milliseconds, once a turn
     registry = CollectorRegistry()
     calls = EarlyCalls()
-    turnstile = Turnstile()
     shared = shared_store(settings, clock)
     store = MemoryCallStore(clock) if shared is None else shared
     siblings = None if place is None else WorkerMetrics(place, registry)
@@ -59,7 +57,7 @@ async def serve_calls(
 
     def begin(port: int) -> None:
         nonlocal loading
-        coming = _load(settings, calls, store, registry, clock, turnstile, beside, on_loaded)
+        coming = _load(settings, calls, store, registry, clock, beside, on_loaded)
         loading = beside.create_task(coming, name="loading")
         if on_started is not None:
             on_started(port)
@@ -78,10 +76,9 @@ async def serve_calls(
             metrics_registry=registry,
             listener=listener,
             on_webhook=calls.hear,
-            turnstile=turnstile,
             on_started=begin,
             shutdown=shutdown,
-            gate=gate,
+            share=share,
             all_figures=None if siblings is None else siblings.all_figures,
         )
         if telling is not None:
@@ -98,7 +95,6 @@ async def _load(
     store: MemoryCallStore | RedisCallStore,
     registry: CollectorRegistry,
     clock: Callable[[], float],
-    turnstile: Turnstile,
     beside: asyncio.TaskGroup,
     on_loaded: Callable[[], None] | None,
 ) -> None:
@@ -106,7 +102,7 @@ async def _load(
     began_s = clock()
     await asyncio.sleep(FIRST_ANSWERS_S)
     brief = brief_of(settings)
-    connector, toolbox = await asyncio.to_thread(_load_rooms, settings, brief, turnstile)
+    connector, toolbox = await asyncio.to_thread(_load_rooms, settings, brief)
 
     from callbot.actors.call import call_factory
     from callbot.actors.services import CallServices
@@ -150,7 +146,7 @@ async def _load(
         connector.stop()
 
 
-def _load_rooms(settings: Settings, brief: Brief, turnstile: Turnstile) -> tuple["Connector", "Toolbox"]:
+def _load_rooms(settings: Settings, brief: Brief) -> tuple["Connector", "Toolbox"]:
     """The slow part, in a thread of its own: a second of imports, then the clients and their TLS contexts."""
     importlib.import_module("callbot.actors.call")
     from callbot.audio import CallerUpsampler, ModelDownsampler
@@ -158,7 +154,7 @@ def _load_rooms(settings: Settings, brief: Brief, turnstile: Turnstile) -> tuple
     from callbot.tools import standard_toolbox
 
     toolbox = standard_toolbox()
-    connector = Connector(settings, brief, toolbox.tools, turnstile.next_turn)
+    connector = Connector(settings, brief, toolbox.tools)
     connector.warm()
     CallerUpsampler(brief.audio.upsampler)  # the first of each reads its filter, for all that follow
     ModelDownsampler(brief.audio.downsampler)

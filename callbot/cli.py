@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from callbot import __version__
 
 if TYPE_CHECKING:
-    from callbot.server.workers import WorkerPlace
+    from callbot.server.process.workers import WorkerPlace
     from callbot.settings import Settings
 
 OK, FAILED, MISUSED = 0, 1, 2
@@ -88,7 +88,7 @@ def _serve(worker: str) -> int:
     if problems := problems_before_serving(settings):
         return _misused(problems)
 
-    from callbot.server.workers import WorkerPlace, serve_by_workers
+    from callbot.server.process.workers import WorkerPlace, serve_by_workers
     from callbot.telemetry import logs
 
     logs.configure(settings.log_format, settings.log_level)
@@ -116,7 +116,7 @@ def _carry(settings: "Settings", place: "WorkerPlace | None") -> None:
     import uvloop
 
     from callbot.assembly import serve_calls
-    from callbot.server.gate import Board, Gate, gated_loop
+    from callbot.server.transport.shared_listener import LoadBoard, WorkerShare, shared_listener_loop
 
     def freeze_what_stays() -> None:
         """Modules and their like never become garbage; collections need not walk them (gc.freeze), least of all while they
@@ -128,15 +128,15 @@ def _carry(settings: "Settings", place: "WorkerPlace | None") -> None:
         gc.freeze()
         gc.enable()
 
-    gate: Gate | None = None
+    share: WorkerShare | None = None
     if place is not None:
         place.end_with_parent()
         number = place.worker
         structlog.configure(processors=[lambda *line: line[2] | {"worker": number}, *structlog.get_config()["processors"]])
         settings = place.own_settings(settings)
-        gate = Gate(Board(place.board_fd, place.workers), place.worker)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if gate is None else lambda: gated_loop(gate)) as runner:
-        runner.run(serve_calls(settings, on_loaded=freeze_what_stays, place=place, gate=gate))
+        share = WorkerShare(LoadBoard(place.board_fd, place.workers), place.worker)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if share is None else lambda: shared_listener_loop(share)) as runner:
+        runner.run(serve_calls(settings, on_loaded=freeze_what_stays, place=place, share=share))
 
 
 def _demo(*, real: bool, out: Path) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from callbot.assembly import serve_calls
-from callbot.server.serve import Shutdown
+from callbot.server.process.serve import Shutdown
 from callbot.settings import Settings, SettingsError, load, secrets_of
 from callbot.simulators import voices
 from callbot.simulators.gemini import Fault, GeminiStandIn, Parrot, StandInOptions

@@ -176,6 +176,7 @@ class Settings(BaseSettings):
     max_header_bytes: int = Field(16_384, ge=4096)  # Twilio's are under 2 kB, a proxy adds some
     max_json_depth: int = Field(16, ge=4)  # Twilio's deepest message has three levels
     max_connections: int = Field(512, ge=8)  # of any kind; a few hundred bytes to 60 kB of memory each
+    newcomer_share: float = Field(0.25, gt=0, le=1)  # of the loop's time, for whoever has no call yet, while calls run
     request_timeout_s: float = Field(5.0, gt=0, le=60)  # for the headers, again for the body; also of an idle connection
     refusal_lines_per_s: float = Field(1.0, gt=0)  # log lines for each reason; ten seconds' worth may come at once
     max_messages_per_s: int = Field(75, ge=60)  # a healthy stream has 50 frames and a few marks; a silent line earns a clump

@@ -76,7 +76,7 @@ class Exchange:
     def __init__(self) -> None:
         import structlog
 
-        from callbot.server.app import create_app
+        from callbot.server.http.app import create_app
         from callbot.server.services import ServerServices
         from callbot.settings import load
         from callbot.store.memory import MemoryCallStore

@@ -9,9 +9,9 @@ import pytest
 
 from callbot.wire import gemini, twilio
 from callbot.wire.reading import read_count
-from fuzz import campaign, fuzz_door, fuzz_webhook, fuzz_wire
+from fuzz import campaign, fuzz_webhook, fuzz_wire
 
-CHECKS = {"wire": fuzz_wire.check, "webhook": fuzz_webhook.check, "door": fuzz_door.check}
+CHECKS = {"wire": fuzz_wire.check, "webhook": fuzz_webhook.check}
 FILES = {name: sorted((campaign.CORPUS / name).iterdir()) for name in CHECKS}
 
 
@@ -23,7 +23,7 @@ def test_every_input_of_the_corpus_is_taken_as_it_should_be(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_seeds_are_messages_and_requests_as_they_come(name: str) -> None:
-    seeds = {"wire": fuzz_wire.seeds, "webhook": fuzz_webhook.seeds, "door": fuzz_door.seeds}[name]()
+    seeds = {"wire": fuzz_wire.seeds, "webhook": fuzz_webhook.seeds}[name]()
     outcomes = [CHECKS[name](seed) for seed in seeds]
     assert not [outcome for outcome in outcomes if "Unreadable" in outcome or "500" in outcome]
 

@@ -36,7 +36,7 @@ HEAVY = {
 ANSWER_ONCE = """
 import asyncio, json, sys
 from callbot import assembly
-from callbot.server.serve import Shutdown
+from callbot.server.process.serve import Shutdown
 from callbot.settings import load
 import callbot.cli, callbot.telemetry.logs
 
@@ -104,7 +104,7 @@ def test_nothing_heavy_is_loaded_before_the_first_answer(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["answer"].startswith("HTTP/1.1 200")
-    assert "callbot.server.app" in told["modules"]
+    assert "callbot.server.http.app" in told["modules"]
     assert HEAVY & set(told["modules"]) == set()
 
 

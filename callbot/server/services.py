@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import structlog
@@ -10,13 +10,13 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from callbot.actors.ports import CallFactory
-from callbot.server.callers import CallerLists
-from callbot.server.calls import CallRegistry
-from callbot.server.limits import CallerRate
+from callbot.server.calls.callers import CallerLists
+from callbot.server.calls.registry import CallRegistry
+from callbot.server.http.signatures import SignatureCheck
+from callbot.server.limits.buckets import CallerRate
+from callbot.server.limits.newcomers import NewcomerBudget
+from callbot.server.limits.refusals import RefusalBook, RefusalKind
 from callbot.server.metrics import ServerMetrics
-from callbot.server.refusals import RefusalBook, RefusalKind
-from callbot.server.signature import SignatureCheck
-from callbot.server.turnstile import Turnstile
 from callbot.settings import Settings
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import CallStore
@@ -42,10 +42,10 @@ class ServerServices:
     metrics: ServerMetrics
     refusals: RefusalBook
     log: FilteringBoundLogger
+    newcomers: NewcomerBudget
     clock: Callable[[], float] = time.monotonic
     on_webhook: Callable[[str], None] = prepare_nothing
     all_figures: Callable[[], Awaitable[bytes]] | None = None
-    turnstile: Turnstile = field(default_factory=Turnstile)
 
     def note_refusal(self, kind: RefusalKind, reason: str, **context: str | int) -> None:
         """Count what was refused, and write it down; `reason` is one of our own words."""
@@ -62,7 +62,6 @@ class ServerServices:
         metrics_registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_webhook: Callable[[str], None] = prepare_nothing,
-        turnstile: Turnstile | None = None,
         all_figures: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
@@ -87,6 +86,6 @@ class ServerServices:
             log=log,
             clock=clock,
             on_webhook=on_webhook,
-            turnstile=turnstile or Turnstile(),
+            newcomers=NewcomerBudget(settings.newcomer_share, lambda: registry.live > 0, clock),
             all_figures=all_figures,
         )

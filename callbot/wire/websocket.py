@@ -27,6 +27,7 @@ NOT_UTF8: Final = 1007
 POLICY_VIOLATION: Final = 1008
 TOO_BIG: Final = 1009
 
+MOST_PARTS: Final = 16  # of one message; Twilio's are whole
 _FIN: Final = 0x80
 _MASKED: Final = 0x80
 _SHORT: Final = 125
@@ -41,12 +42,30 @@ class PlainFrames:
     `masked` says whose frames these are: a client's are masked, a server's are not. With `decode` text comes as str. A message
     of more than `largest` bytes is the library's, which has limits and says so. After the first byte of anything that is not
     plain `rest` holds it and what followed, and nothing more is taken. With `skips` set, all but a close is passed over unread,
-    and messages are counted in `skipped`.
+    and messages are counted in `skipped`. With `joins` a message in up to `MOST_PARTS` parts is plain, too.
     """
 
-    __slots__ = ("_decode", "_largest", "_mask_bit", "_mask_bytes", "has_more", "rest", "skipped", "skips", "stopped")
+    __slots__ = (
+        "_data",
+        "_decode",
+        "_joined",
+        "_largest",
+        "_mask_bit",
+        "_mask_bytes",
+        "_parts",
+        "_plain",
+        "has_more",
+        "rest",
+        "skipped",
+        "skips",
+        "stopped",
+    )
 
-    def __init__(self, *, masked: bool, decode: bool, largest: int) -> None:
+    def __init__(self, *, masked: bool, decode: bool, largest: int, joins: bool = False) -> None:
+        self._data = _DATA | _IN_PARTS if joins else _DATA
+        self._plain = _PLAIN | _IN_PARTS if joins else _PLAIN
+        self._joined = 0  # the opcode of a message whose parts are coming; 0 when none is
+        self._parts: list[bytes] = []
         self._largest = largest
         self._decode = decode
         self._mask_bit = _MASKED if masked else 0
@@ -79,7 +98,7 @@ class PlainFrames:
             body = at + 2 + mask_bytes
             if length > _SHORT:  # a 16-bit length, a 64-bit one, or a wrong mask bit
                 wide = 2 if length == _EXTENDED_16 else 8
-                if length > _EXTENDED_16 + 1 or opcode not in _DATA:
+                if length > _EXTENDED_16 + 1 or opcode not in self._data:
                     self.stopped = True
                     break
                 if size < at + 2 + wide:
@@ -89,13 +108,13 @@ class PlainFrames:
                 if length < (_LENGTH_16_FROM if wide == 2 else _LENGTH_64_FROM) or length > self._largest:
                     self.stopped = True
                     break
-            elif opcode not in _PLAIN:
+            elif opcode not in self._plain:
                 self.stopped = True
                 break
             end = body + length
             if size < end:
                 break
-            if opcode > BINARY:
+            if CLOSE <= opcode <= PONG:
                 if opcode == CLOSE or not self.skips:
                     frames.append((opcode, chunk[at:end]))
                 at = end
@@ -110,6 +129,16 @@ class PlainFrames:
                 at = end
                 continue
             payload = apply_mask(chunk[body:end], chunk[body - 4 : body]) if mask_bytes else chunk[body:end]
+            if self._joined or opcode in _IN_PARTS:
+                if not self._join(opcode, payload):
+                    self.stopped = True
+                    break
+                if opcode != _LAST_PART:
+                    most -= 1
+                    at = end
+                    continue
+                opcode, payload = self._joined, b"".join(self._parts)
+                self._joined = 0
             if self._decode and opcode == TEXT:
                 try:
                     frames.append((TEXT, payload.decode()))
@@ -123,6 +152,21 @@ class PlainFrames:
         self.rest = chunk[at:] if at else chunk
         return frames
 
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether a message has begun whose last part has not come."""
+        return self._joined != 0
+
+    def _join(self, opcode: int, part: bytes) -> bool:
+        """Add a part; False for one that is out of place, or one too many."""
+        begins = opcode in _FIRST_PARTS
+        if begins == bool(self._joined) or opcode not in _IN_PARTS:
+            return False
+        if begins:
+            self._joined, self._parts = opcode ^ _FIN, []
+        self._parts.append(part)
+        return len(self._parts) <= MOST_PARTS and sum(map(len, self._parts)) <= self._largest
+
     def count(self, most: int) -> int:
         """How many whole messages wait in `rest`, looked for in its first `most` frames."""
         passing = PlainFrames(masked=bool(self._mask_bit), decode=False, largest=self._largest)
@@ -132,6 +176,9 @@ class PlainFrames:
 
 
 _DATA: Final = frozenset({TEXT, BINARY})
+_LAST_PART: Final = 0x0  # the final bit is taken out of what is compared
+_FIRST_PARTS: Final = frozenset({TEXT | _FIN, BINARY | _FIN})
+_IN_PARTS: Final = _FIRST_PARTS | {_LAST_PART, _LAST_PART | _FIN}
 _PLAIN: Final = frozenset({TEXT, BINARY, CLOSE, PING, PONG})  # the last three are short by their definition
 _KNOWN: Final = _PLAIN | {0x0}  # and the continuation of a message in parts
 _RESERVED_BITS: Final = 0x70

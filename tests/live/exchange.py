@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from callbot.assembly import serve_calls
-from callbot.server.serve import Shutdown
+from callbot.server.process.serve import Shutdown
 from callbot.settings import Settings, load
 from callbot.simulators.gemini import GeminiStandIn, LiveSession, StandInOptions
 from callbot.simulators.twilio import Carrier, CarrierOptions

@@ -1,6 +1,6 @@
 """Every attack against the whole server with real calls on it: nothing is opened at the model, the calls go on.
 
-The strangers are those of `bench/attackers.py`. They come all at once, while the model speaks to an honest caller.
+The strangers are those of `attackers.py`. They come all at once, while the model speaks to an honest caller.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ from urllib.parse import urlencode
 import pytest
 from websockets.asyncio.client import connect
 
-from bench.attackers import ATTACKS, bomb
-from bench.stranger import Loot, Token
 from callbot.simulators.gemini import StandInOptions
 from tests.audio.tone_analysis import to_pcm, tone
+from tests.live.attackers import ATTACKS, bomb
 from tests.live.exchange import AUTH_TOKEN, PUBLIC_URL, Exchange, exchange
 from tests.live.plain_caller import ACCOUNT_SID, call_fields, post, sign
+from tests.live.stranger import Loot, Token
 
 pytestmark = pytest.mark.live
 

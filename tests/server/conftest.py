@@ -12,8 +12,6 @@ from socket_server import Run
 from street import Street, open_street
 from twilio.request_validator import RequestValidator
 
-from callbot.server.tap import Tap
-
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
@@ -50,16 +48,7 @@ async def street(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFix
         assert secret not in said
 
 
-@pytest.fixture(params=["asyncio", "uvloop", "uvloop, Hypercorn alone"])
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a scenario at the transport, and the way of servers that have none to give."""
-    loop, _, alone = request.param.partition(", ")
-    if alone:
-        monkeypatch.setattr(Tap, "of", lambda _stream: None)
-    return _runner(loop)
-
-
 @pytest.fixture(params=["asyncio", "uvloop"])
-def run_tapped(request: pytest.FixtureRequest) -> Run:
-    """Run a scenario at the transport."""
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a scenario on either loop."""
     return _runner(request.param)

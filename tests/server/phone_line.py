@@ -16,8 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from callbot.actors.ports import CallHandle, StreamClosed, StreamSocket
 from callbot.messages import StreamStarted
-from callbot.server.app import create_app
-from callbot.server.serve import Shutdown, open_listener, serve_app
+from callbot.server.http.app import create_app
+from callbot.server.process.serve import Shutdown, open_listener, serve_app
 from callbot.server.services import ServerServices
 from callbot.settings import Settings
 

@@ -12,9 +12,10 @@ from quart import websocket
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from callbot.server.app import CallbotApp
-from callbot.server.connection import DirectConnection, MediaWebsocket
-from callbot.server.serve import hypercorn_config, open_listener
+from callbot.server.http.app import CallbotApp
+from callbot.server.limits.newcomers import NewcomerBudget
+from callbot.server.process.serve import hypercorn_config, open_listener
+from callbot.server.transport.websocket import DirectConnection, MediaWebsocket
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 HANDSHAKE = (
@@ -48,7 +49,7 @@ async def serving(route: Route) -> AsyncIterator[tuple[Open, int]]:
     stop = asyncio.Event()
     capture = structlog.testing.LogCapture()
     log = structlog.wrap_logger(None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0))
-    config = hypercorn_config(make_settings(), log, listener.detach(), log.warning)
+    config = hypercorn_config(make_settings(), log, listener.detach(), NewcomerBudget(1.0, lambda: False), log.warning)
 
     def opened() -> contextlib.AbstractAsyncContextManager[ClientConnection]:
         return connect(f"ws://127.0.0.1:{port}/ws", compression=None, ping_interval=None, max_queue=None, close_timeout=2)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbot.server.callers import CallerLists, clean_text, is_withheld, mask
-from callbot.server.limits import CallerRate, TokenBucket
+from callbot.server.calls.callers import CallerLists, clean_text, is_withheld, mask
+from callbot.server.limits.buckets import CallerRate, TokenBucket
 
 NUMBER = "+14158675310"
 

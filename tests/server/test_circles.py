@@ -10,13 +10,12 @@ from hypercorn.protocol.ws_stream import WSStream
 from phone_line import Line, open_line
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from callbot.server.connection import MediaWebsocket
-from callbot.server.guard import GuardedConnection
-from callbot.server.reading import Reading
-from callbot.server.socket import QuartStreamSocket
-from callbot.server.tap import Tap
+from callbot.server.calls.socket import QuartStreamSocket
+from callbot.server.transport.connections import BoundedConnection
+from callbot.server.transport.frames import StreamFrames
+from callbot.server.transport.websocket import MediaWebsocket
 
-OF_CONNECTIONS = (GuardedConnection, Reading, Tap, WSStream, MediaWebsocket, QuartStreamSocket)
+OF_CONNECTIONS = (BoundedConnection, StreamFrames, WSStream, MediaWebsocket, QuartStreamSocket)
 
 
 @contextlib.contextmanager
@@ -90,4 +89,4 @@ async def test_a_connection_that_has_ended_is_gone_without_the_collector(visit: 
 async def test_what_is_open_is_seen(line: Line) -> None:
     async with line.stream(await line.token()):
         await line.call()
-        assert {"GuardedConnection", "Tap", "MediaWebsocket", "QuartStreamSocket"} <= set(left())
+        assert {"BoundedConnection", "StreamFrames", "MediaWebsocket", "QuartStreamSocket"} <= set(left())

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from hypercorn.protocol.ws_stream import FrameTooLargeError
-from socket_server import HANDSHAKE, app_with, close_of, connections, flood_deafly, serving
+from socket_server import HANDSHAKE, close_of, connections, flood_deafly, serving
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from wsproto.events import TextMessage
 
-from callbot.server.connection import CutOffBuffer, MediaDisconnected, MediaWebsocket
+from callbot.server.transport.websocket import CutOffBuffer, MediaDisconnected, MediaWebsocket
 
 
 def test_every_message_before_the_close_is_delivered_then_receive_raises(run: Any) -> None:
@@ -260,15 +260,3 @@ def test_compression_is_not_accepted_when_it_is_offered(run: Any) -> None:
             assert await peer.recv() == "plain"
 
     run(scenario())
-
-
-async def test_quarts_test_client_works() -> None:
-    async def route(peer: MediaWebsocket) -> None:
-        await peer.accept()
-        await peer.send(f"heard {await peer.receive()!r}")
-        with pytest.raises(MediaDisconnected):
-            await peer.receive()
-
-    async with app_with(route).test_client().websocket("/ws") as peer:
-        await peer.send("hello")
-        assert await peer.receive() == "heard 'hello'"

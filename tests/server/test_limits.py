@@ -14,9 +14,9 @@ from phone_line import ACCOUNT, AUTH_TOKEN, CALL, ORIGIN, Line, StoppedClock, me
 from twilio.request_validator import RequestValidator
 from websockets.exceptions import ConnectionClosed
 
-from callbot.server.limits import is_deeper
+from callbot.server.limits.buckets import is_deeper
+from callbot.server.limits.refusals import RefusalBook
 from callbot.server.metrics import ServerMetrics
-from callbot.server.refusals import RefusalBook
 
 trees = st.recursive(
     st.one_of(st.none(), st.integers(), st.text(max_size=8), st.sampled_from(['[{"', "\\", '\\"', "}]"])),

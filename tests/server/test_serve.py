@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from callbot.actors.ports import StreamSocket
 from callbot.messages import Ending, StreamStarted
-from callbot.server.app import create_app
-from callbot.server.serve import LAST_RESORT_S, Shutdown, open_listener, serve_app
+from callbot.server.http.app import create_app
+from callbot.server.process.serve import LAST_RESORT_S, Shutdown, open_listener, serve_app
 from callbot.server.services import ServerServices
 
 
@@ -176,10 +176,11 @@ PROGRAM = """
 import sys, asyncio
 sys.path.insert(0, sys.argv[1])
 from phone_line import StubbornCall, make_settings
-from callbot.server.serve import run, serve
+from callbot.server.process.serve import serve
+import uvloop
 import structlog
 structlog.configure(processors=[structlog.processors.JSONRenderer()])
-run(serve(
+asyncio.Runner(loop_factory=uvloop.new_event_loop).run(serve(
     make_settings(drain_s=float(sys.argv[2]), host="127.0.0.1", port=0, service_url="", insecure=True),
     call_factory=StubbornCall,
     on_started=lambda port: print(f"port={port}", flush=True),

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 from werkzeug.datastructures import MultiDict
 
-from callbot.server.signature import SignatureCheck, SignatureFault
+from callbot.server.http.signatures import SignatureCheck, SignatureFault
 
 TOKEN = "12345"
 # Twilio, "Webhooks security": the example that its documentation computes.

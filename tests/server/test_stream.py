@@ -9,9 +9,9 @@ from websockets.exceptions import ConnectionClosed
 
 from callbot.actors.ports import StreamClosed, StreamSocket
 from callbot.messages import Ending, StreamStarted
-from callbot.server.connection import MediaWebsocket
-from callbot.server.limits import stream_bucket
-from callbot.server.socket import QuartStreamSocket
+from callbot.server.calls.socket import QuartStreamSocket
+from callbot.server.limits.buckets import stream_bucket
+from callbot.server.transport.websocket import MediaWebsocket
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import Minted, StreamGrant
 

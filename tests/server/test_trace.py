@@ -2,7 +2,7 @@
 
 import pytest
 
-from callbot.server.trace import trace_fields
+from callbot.server.http.trace import trace_fields
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

@@ -29,7 +29,7 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from callbot.messages import Ending
-from callbot.server.app import create_app
+from callbot.server.http.app import create_app
 from callbot.server.services import ServerServices
 
 NEXT = "/twiml/next?stream_no=1"

@@ -10,11 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from callbot.server import workers
-from callbot.server.gate import EMPTY, Board
-from callbot.server.serve import LAST_RESORT_S
-from callbot.server.worker_metrics import joined
-from callbot.server.workers import KILL_AFTER_S, WorkerPlace, serve_by_workers
+from callbot.server.process import workers
+from callbot.server.process.serve import LAST_RESORT_S
+from callbot.server.process.worker_metrics import joined
+from callbot.server.process.workers import KILL_AFTER_S, WorkerPlace, serve_by_workers
+from callbot.server.transport.shared_listener import EMPTY, LoadBoard
 from callbot.settings import Settings, load
 
 
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_is_started_again_and_one_that_cannot_stop_is_killed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # They count as having served; the third start of any of them tells the parent to stop, and they do not heed its SIGTERM.
-    monkeypatch.setattr(Board, "read", lambda _self, _worker: EMPTY._replace(at_s=1.0))
+    monkeypatch.setattr(LoadBoard, "read", lambda _self, _worker: EMPTY._replace(at_s=1.0))
     monkeypatch.setattr(workers, "PAUSE_MIN_S", 0.01)
     monkeypatch.setattr(workers, "KILL_AFTER_S", 0.2)
     script = """
@@ -99,7 +99,7 @@ def test_the_parents_end_is_a_sigterm_to_its_workers(tmp_path: Path) -> None:
     async def scenario() -> int:
         life, end = os.pipe()
         code = (
-            "import time; from callbot.server.workers import WorkerPlace\n"
+            "import time; from callbot.server.process.workers import WorkerPlace\n"
             f"WorkerPlace(0, 1, 'n', -1, -1, {life}, -1).end_with_parent(); print('up', flush=True); time.sleep(600)"
         )
         worker = await asyncio.create_subprocess_exec(

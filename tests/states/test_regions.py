@@ -243,6 +243,11 @@ def test_what_a_session_leaves_unsaid_is_owed(now: turn.Turn, owes: bool) -> Non
     assert after == ([due, OWED, OWED, due] if owes else [NOBODY, SPEAKS, OWED, due])
 
 
+def test_the_last_samples_of_a_session_that_closes_are_no_answer() -> None:
+    """They once were, and 22 seconds of silence followed."""
+    assert floor_of(HEARD, SILENT, has_session=False)(DUE, EVENTS["PlayoutResumed"]) == DUE
+
+
 def test_a_greeting_is_an_answer_that_is_due() -> None:
     assert floor_of(greets=True)(NOBODY, EVENTS["SessionReady"]) == LATER
 

@@ -17,6 +17,7 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from callbot.wire import websocket
 from callbot.wire.websocket import (
+    MOST_PARTS,
     TOO_BIG,
     UNSUPPORTED,
     PlainFrames,
@@ -250,3 +251,39 @@ def test_a_close_is_read_by_both_libraries_with_its_code_and_reason() -> None:
         (event,) = list(peer.events())
         assert isinstance(event, CloseConnection)
         assert (event.code, event.reason or "") == (1008, reason[:123])
+
+
+def fragment(payload: bytes, *, first: bool = False, last: bool = False) -> bytes:
+    return Frame(Opcode.TEXT if first else Opcode.CONT, payload, fin=last).serialize(mask=True)
+
+
+def joining() -> PlainFrames:
+    return PlainFrames(masked=True, decode=True, largest=2**16, joins=True)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 9, 14])
+def test_a_message_in_parts_is_one_message_where_it_is_wanted(cut: int) -> None:
+    wire = fragment("sch\u00f6n".encode()[:4], first=True) + fragment("sch\u00f6n".encode()[4:], last=True)
+    frames = joining()
+    assert frames.feed(wire[:cut]) + frames.feed(wire[cut:]) == [(websocket.TEXT, "sch\u00f6n")]
+    assert not frames.is_in_parts
+
+
+def test_a_ping_between_the_parts_is_answered_in_its_place() -> None:
+    ping = Frame(Opcode.PING, b"x").serialize(mask=True)
+    frames = joining().feed(fragment(b"a", first=True) + ping + fragment(b"b", last=True))
+    assert frames == [(websocket.PING, ping), (websocket.TEXT, "ab")]
+
+
+@pytest.mark.parametrize("case", ["no beginning", "two beginnings", "a whole one between", "too many"])
+def test_parts_out_of_place_or_too_many_are_not_plain(case: str) -> None:
+    begin = fragment(b"a", first=True)
+    wire = {
+        "no beginning": fragment(b"x", last=True),
+        "two beginnings": begin + fragment(b"b", first=True),
+        "a whole one between": begin + Frame(Opcode.TEXT, b"whole").serialize(mask=True),
+        "too many": begin + fragment(b"b") * MOST_PARTS,
+    }[case]
+    frames = joining()
+    assert frames.feed(wire) == []
+    assert frames.stopped

@@ -82,8 +82,9 @@ def advance(
             return _answered(floor)
         case TurnWorking(at_s=at_s):  # the filler was no answer
             return _owe(floor, at_s + limits.work_s)
-        case PlayoutResumed() if turn.audible_s:
-            # An answer, too, where the service did not say that the turn before had ended: no new turn begins then.
+        case PlayoutResumed() if turn.audible_s and has_session:
+            # An answer, too, where the service did not say that the turn before had ended: no new turn begins then. But not
+            # the last samples that a session leaves behind as it closes.
             return _answered(floor)
         case ModelInterrupted(at_s=at_s):
             # What was dropped has answered nothing. An interruption of nothing owes nothing.

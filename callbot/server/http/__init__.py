@@ -1,0 +1,1 @@
+"""HTTP: the Quart app, the webhooks and what is answered to them."""
