@@ -120,7 +120,7 @@ class _Link(ABC):
         self._context = context
         self._session = session
         self._opening = opening
-        # The SDK has no public door to its socket; pings, direct messages and a bounded close need it.
+        # The SDK has no public way to its socket; pings, direct messages and a bounded close need it.
         self._socket: ClientConnection = session._ws  # noqa: SLF001
 
     @property

@@ -2,7 +2,7 @@
 
 What a reader of this Redis sees: CallSids, the account, callers masked, when a stream began and how it ended, for four hours.
 No token (see `tokens`), no transcript, no handle, no audio. A writer could keep calls from being answered, or void tokens;
-he cannot make one. So an address without a password is no open door, and a password is still right.
+he cannot make one. So an address without a password opens nothing, and a password is still right.
 
 A call never waits long for Redis, and none is lost because Redis is: after three failures in a row it is left alone and
 tried behind the scenes. Meanwhile this process's memory takes its place. A stream that comes to the process that answered
