@@ -15,12 +15,13 @@ import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from callbot.brief import Brief
+from callbot.default_brief import brief_of
 from callbot.server.calls.early_calls import EarlyCalls
 from callbot.server.process.serve import Shutdown, serve
 from callbot.server.process.worker_metrics import WorkerMetrics
 from callbot.server.process.workers import WorkerPlace
 from callbot.server.transport.shared_listener import WorkerShare, open_listener
-from callbot.settings import Settings, brief_of
+from callbot.settings import Settings
 from callbot.store.conversations import MemoryConversations
 from callbot.store.memory import MemoryCallStore
 from callbot.store.redis import RedisCallStore

@@ -1,7 +1,7 @@
 """How one call is to be conducted: a frozen value, made before the call is answered and kept through all of it.
 
-Nothing that carries a call reads the process's settings; `settings.brief_of` makes the brief that they ask for, and another
-one may take its place for a single call. Times in seconds unless a name says milliseconds.
+Nothing that carries a call reads the process's settings; `default_brief.brief_of` makes the brief that they ask for, and
+another one may take its place for a single call. Times in seconds unless a name says milliseconds.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +9,10 @@ from typing import Literal
 
 type Converter = Literal["sinc_fastest", "sinc_medium", "sinc_best"]
 type Sensitivity = Literal["default", "low", "high"]
+type ActivityHandling = Literal["default", "interrupts", "no_interruption"]
+type TurnCoverage = Literal["default", "only_activity", "all_input"]
+type ThinkingLevel = Literal["minimal", "low", "medium", "high"]
+type SafetyThreshold = Literal["low_and_above", "medium_and_above", "only_high", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,16 @@ class Vad:
     end_sensitivity: Sensitivity = "default"
     prefix_padding_ms: int = 20
     silence_ms: int = 500
+    activity_handling: ActivityHandling = "default"  # whether the caller's voice interrupts the model
+    turn_coverage: TurnCoverage = "default"  # which audio counts as the caller's turn
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What the service is told of the caller's words: their languages (BCP-47), and words that it might not know."""
+
+    languages: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +40,14 @@ class Generation:
     """What a model session is set up with besides its instruction; what a model does not take is left out for it."""
 
     temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int = 0  # 0: the model's own limit
+    thinking_level: ThinkingLevel | None = None  # None: the model's own default, or the least that it takes
+    thinking_budget: int | None = None  # tokens; 0 turns thinking off, -1 leaves it to the model (2.5)
+    affective_dialog: bool = False
+    proactive_audio: bool | None = None
+    safety_threshold: SafetyThreshold | None = None  # from which harm up an answer is blocked, in all categories
+    labels: tuple[tuple[str, str], ...] = ()  # names and values for the service's billing
     compression_trigger_tokens: int = 25_600
     compression_target_tokens: int = 12_800
 
@@ -134,6 +156,7 @@ class Brief:
     models: tuple[str, ...] = ("gemini-3.8-live",)
     tools: tuple[str, ...] = ("end_call",)
     vad: Vad = field(default_factory=Vad)
+    transcription: Transcription = field(default_factory=Transcription)
     generation: Generation = field(default_factory=Generation)
     words: Words = field(default_factory=Words)
     limits: Limits = field(default_factory=Limits)

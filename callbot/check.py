@@ -24,12 +24,13 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
+from callbot.default_brief import brief_of
 from callbot.gemini.client import tls_context
 from callbot.gemini.connector import Connector
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
 from callbot.preflight import problems_before_serving
-from callbot.settings import Settings, SettingsError, brief_of, load
+from callbot.settings import Settings, SettingsError, load
 from callbot.tools import standard_toolbox
 
 _TIMEOUT_S: Final = 8.0

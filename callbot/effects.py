@@ -29,6 +29,7 @@ class OpenSession:
     first_turn: int  # the number its first turn gets
     after_s: float = 0.0
     handle: str | None = field(default=None, repr=False)
+    without: frozenset[str] = frozenset()  # parts of the set-up that this model has refused by name
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,18 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from callbot.brief import (
-    AudioPath,
-    Brief,
-    Converter,
-    Generation,
-    Limits,
-    Patience,
-    Prices,
-    Sensitivity,
-    Vad,
-    Words,
-)
+from callbot.brief import ActivityHandling, Converter, SafetyThreshold, Sensitivity, ThinkingLevel, TurnCoverage
 from callbot.environment import PREFIX, unknown_names, variables, variables_in
 
 DEFAULT_PROMPT = """\
@@ -117,10 +106,22 @@ class Settings(BaseSettings):
     voice: str = ""
     language: str = ""
     temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    max_output_tokens: int = Field(0, ge=0)  # of one answer; 0 is the model's own limit
+    thinking_level: ThinkingLevel | None = None  # 3.1 and extended thinking; unset: the least that the model takes
+    thinking_budget: int | None = Field(None, ge=-1)  # tokens, 2.5; 0 is none, -1 the model's own choice
+    affective_dialog: bool = False  # 2.5; on the Gemini API with GOOGLE_GENAI_API_VERSION=v1alpha only
+    proactive_audio: bool | None = None  # whether the model may stay silent; likewise, and always on in 3.8
+    safety_threshold: SafetyThreshold | None = None
+    labels: Annotated[tuple[tuple[str, str], ...], NoDecode] = ()  # name=value, for the service's billing
+    transcription_languages: Annotated[tuple[str, ...], NoDecode] = ()  # BCP-47; unset: found by the service
+    transcription_words: Annotated[tuple[str, ...], NoDecode] = ()  # names that it should know
     vad_start_sensitivity: Sensitivity = "low"  # a phone line's noise starts turns at "high" (gemini-live facts 2.2)
     vad_end_sensitivity: Sensitivity = "default"
     vad_prefix_padding_ms: int = Field(20, ge=0, le=2000)
     vad_silence_ms: int = Field(500, ge=0, le=5000)  # 300 to 800 suits a telephone (gemini-live facts 2.2)
+    activity_handling: ActivityHandling = "default"
+    turn_coverage: TurnCoverage = "default"
     compression_trigger_tokens: int = Field(25_600, ge=0)  # 0 leaves compression out; about 13 min of audio at 32 tok/s
     compression_target_tokens: int = Field(12_800, ge=0)
 
@@ -191,12 +192,31 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", validation_alias=_plain("LOG_LEVEL"))
     log_transcripts: bool = False
 
-    @field_validator("service_url", "twilio_auth_token", "allow_callers", "deny_callers", "fallback_models", mode="before")
+    @field_validator(
+        "service_url",
+        "twilio_auth_token",
+        "allow_callers",
+        "deny_callers",
+        "fallback_models",
+        "transcription_languages",
+        "transcription_words",
+        mode="before",
+    )
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            raise ValueError("write labels as name=value, several separated by commas")
+        return tuple((name.strip(), content.strip()) for name, _, content in pairs)
 
     @field_validator("workers", mode="before")
     @classmethod
@@ -278,72 +298,6 @@ class Settings(BaseSettings):
         if self.prompt_file is not None:
             return self.prompt_file.read_text(encoding="utf-8-sig").strip()
         return self.prompt
-
-
-def brief_of(settings: Settings) -> Brief:
-    """How calls are conducted by these settings, where nothing else says otherwise."""
-    audio = AudioPath(
-        upsampler=settings.upsampler,
-        downsampler=settings.downsampler,
-        playout_lead_ms=settings.playout_lead_ms,
-        playout_queue_s=settings.playout_queue_s,
-        mark_every_ms=settings.mark_every_ms,
-        backlog_s=settings.backlog_s,
-        uplink_max_message_ms=settings.uplink_max_message_ms,
-    )
-    return Brief(
-        prompt=settings.system_instruction,
-        greeting=settings.greeting,
-        voice=settings.voice,
-        language=settings.language,
-        models=(settings.model, *settings.fallback_models),
-        vad=Vad(
-            settings.vad_start_sensitivity,
-            settings.vad_end_sensitivity,
-            settings.vad_prefix_padding_ms,
-            settings.vad_silence_ms,
-        ),
-        generation=Generation(settings.temperature, settings.compression_trigger_tokens, settings.compression_target_tokens),
-        words=Words(apology=settings.apology, apology_language=settings.apology_language, busy=settings.busy_message),
-        limits=_limits(settings),
-        patience=Patience(
-            twilio_silence_s=settings.twilio_silence_s,
-            model_silence_s=settings.model_silence_s,
-            model_probe_s=settings.model_probe_s,
-            keepalive_s=settings.keepalive_s,
-            progress_s=settings.progress_s,
-        ),
-        audio=audio,
-        prices=Prices(settings.price_in_per_min, settings.price_out_per_min),
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        unreachable_s=settings.unreachable_s,
-        greeting_timeout_s=settings.greeting_timeout_s,
-        backoff_s=settings.reconnect_backoff_ms / 1000,
-        backoff_max_s=settings.reconnect_backoff_max_ms / 1000,
-        comfort_after_s=settings.comfort_after_s,
-        first_audio_s=settings.first_audio_s,
-        nudge_s=min(Limits().nudge_s, settings.first_audio_s),
-        turn_gap_s=settings.turn_gap_s,
-        turn_complete_s=settings.turn_complete_s,
-        work_s=settings.work_s,
-        speech_s=settings.speech_limit_s,
-        trouble_s=settings.trouble_s,
-        max_session_s=settings.max_session_s,
-        go_away_margin_s=settings.go_away_margin_s,
-        max_call_s=settings.max_call_s,
-        caller_silence_s=settings.caller_silence_s or settings.max_call_s,  # 0 is never: the call's own limit comes first
-        idle_asks=settings.idle_asks,
-        idle_ask_s=settings.idle_ask_s,
-        keys_s=settings.keys_s,
-        hash_ends_keys=settings.hash_ends_keys,
-        farewell_s=settings.farewell_s,
-        drain_s=settings.farewell_s + 3.0,  # children get three seconds after the last word
-        connect_timeout_s=settings.connect_timeout_s,
-    )
 
 
 def _origin(text: str) -> str:

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "environment": set(),
     "settings": {"brief", "environment"},
     "preflight": {"settings", "environment"},
+    "default_brief": {"brief", "settings"},
     "states": {"messages", "effects", "brief", "conversation"},
     "wire": set(),
     "audio": set(),

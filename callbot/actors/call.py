@@ -239,6 +239,7 @@ class CallActor(Actor[CallMessage]):
                 handle=opening.handle,
                 history=tuple(SaidLine(line.role, redact(line.text)) for line in lines if line.text.strip()),
                 is_first=conversation.sessions == 1,
+                without=opening.without,
             ),
             opener=self._services.opener,
             uplink=self._uplink,

@@ -66,6 +66,7 @@ class Capabilities:
     transcription_languages: bool = False
     custom_words: bool = False
     # The voice.
+    voice: bool = True
     language_code: bool = False  # native-audio models choose the language themselves
     affective_dialog: bool = False
     proactive_audio: frozenset[bool] = frozenset()  # the values that may be sent; empty: the field is refused
@@ -73,8 +74,23 @@ class Capabilities:
     # Texts, histories, tools.
     opening: Opening = Opening.REALTIME_TEXT  # 2.5 closes with 1007 for client content amid audio (pipecat#4403)
     history: History = History.INSTRUCTION
+    compression: bool = True
     blocking_tools: bool = False  # whether a function may be declared BLOCKING
     tool_scheduling: bool = False  # whether an answer may carry `scheduling`
+
+    def without(self, names: frozenset[str]) -> "Capabilities":
+        """The same less what a service has refused by name: fields of this class, or "thinking" for all that is about it."""
+        refused: dict[str, Any] = {}
+        for name in names:
+            refused |= _REFUSED.get(name) or {name: False}
+        return replace(self, **refused) if refused else self
+
+
+_REFUSED: Final[dict[str, dict[str, Any]]] = {
+    "thinking": {"thinking_levels": frozenset(), "default_thinking_level": None, "thinking_budget": False},
+    "proactive_audio": {"proactive_audio": frozenset()},
+    "history": {"history": History.INSTRUCTION},
+}
 
 
 UNKNOWN: Final = Capabilities()
@@ -152,6 +168,9 @@ def family_of(model: str) -> Family:
     return Family.UNKNOWN
 
 
-def capabilities_of(model: str, backend: Backend) -> Capabilities:
-    """The table's row for a model on a back end."""
-    return TABLE[family_of(model), backend]
+def capabilities_of(model: str, backend: Backend, api_version: str = "") -> Capabilities:
+    """The table's row for a model on a back end, less what its API version does not have."""
+    row = TABLE[family_of(model), backend]
+    if row.alpha_only and api_version != "v1alpha":
+        return row.without(frozenset({"affective_dialog", "proactive_audio"}))
+    return row

@@ -34,10 +34,10 @@ class ModelChoice:
 
 
 @lru_cache(maxsize=64)
-def choice_of(entry: str, location: str, backend: Backend) -> ModelChoice:
+def choice_of(entry: str, location: str, backend: Backend, api_version: str = "") -> ModelChoice:
     """The choice that `entry` names; `location` where it names none."""
     model, _, own_location = entry.partition("@")
-    return ModelChoice(model, own_location or location, capabilities_of(model, backend))
+    return ModelChoice(model, own_location or location, capabilities_of(model, backend, api_version))
 
 
 async def _the_loops() -> None:
@@ -91,7 +91,8 @@ class Connector:
         choice = self._choice(order.model)
         await self._next_turn()
         offered = tuple(tool for tool in self._tools if tool.name in order.brief.tools)
-        config = session_config.build(order, choice.capabilities, declarations(offered, choice.capabilities))
+        capabilities = choice.capabilities.without(order.without)
+        config = session_config.build(order, capabilities, declarations(offered, capabilities))
         async with asyncio.timeout(order.brief.limits.connect_timeout_s):
             if isinstance(self._credentials, SharedCredentials):
                 await self._credentials.ready()
@@ -101,9 +102,9 @@ class Connector:
                 choice.model,
                 config,
                 direct=self._settings.model_codec == "direct",
-                opening=choice.capabilities.opening,
+                opening=capabilities.opening,
             )
-            if order.history and choice.capabilities.history is History.INITIAL_CONTENT:
+            if order.history and capabilities.history is History.INITIAL_CONTENT:
                 try:
                     await link.send_content(_turns(order), turn_complete=True)
                 except BaseException:  # a time-out or a hang-up too: nobody else knows the link; the fault goes on
@@ -112,7 +113,8 @@ class Connector:
         return link
 
     def _choice(self, entry: str) -> ModelChoice:
-        return choice_of(entry, self._settings.google_cloud_location, self._settings.backend)
+        settings = self._settings
+        return choice_of(entry, settings.google_cloud_location, settings.backend, settings.api_version)
 
     def _client(self, location: str) -> genai.Client:
         if location not in self._clients:

@@ -59,7 +59,7 @@ CLOSE_CODES: Final[dict[int, CloseCode]] = {
     1013: CloseCode(_R.WAIT, _R.WAIT, "1013_try_later"),
 }
 # Before setupComplete these say that the set-up itself was judged.
-_JUDGES_SETUP: Final = frozenset({1007, 1008})
+_JUDGES_SETUP: Final = frozenset({1007, 1008, 1009})
 
 
 class Status(NamedTuple):
@@ -141,7 +141,8 @@ def _closed(code: int, reason: str, *, opened: bool) -> Failure:
     row = CLOSE_CODES.get(code, CloseCode(_R.RESUME, _R.RESUME, str(code)))
     if known is not None and (decision := known.opening if not opened else known.open) is not None:
         cause = f"close_{code}_{known.name}"
-        refusal = None if known.part is None else Refusal(known.part, known.refused_name, reasons.plain(reason))
+        judges = known.part is not None and not (opened and known.part is RefusedPart.SETUP)
+        refusal = Refusal(known.part, known.refused_name, reasons.plain(reason)) if judges and known.part else None
         return Failure(decision, cause, code, detail, None, refusal, known.remedy)
     if opened or code not in _JUDGES_SETUP:
         return Failure(row.open if opened else row.opening, f"close_{row.name}", code, detail)

@@ -67,7 +67,7 @@ class Prewarmer:
 
     async def open(self, order: SessionOrder) -> ModelLink:
         """See `SessionOpener.open`."""
-        if order.is_first and order.handle is None and not order.history:
+        if order.is_first and order.handle is None and not order.history and not order.without:
             link = await self.take(order.call_sid, order.brief)
             if link is not None:
                 return link

@@ -83,8 +83,8 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], Judged], ...]] = (
         ),
         Judged("model", _D.GIVE_UP, _D.GIVE_UP, _P.MODEL, _MODEL_REMEDY),
     ),
-    ((r"operation is not implemented",), Judged("not_implemented", _D.FRESH, _D.RESUME)),  # livekit/agents#4545
-    ((r"requested entity was not found",), Judged("not_found", _D.FRESH, _D.FRESH)),
+    ((r"operation is not implemented",), Judged("not_implemented", _D.FRESH, _D.RESUME, _P.SETUP)),  # livekit/agents#4545
+    ((r"requested entity was not found",), Judged("not_found", _D.FRESH, _D.FRESH, _P.SETUP)),
     ((r"operation was aborted",), Judged("aborted", _D.RESUME, _D.RESUME)),  # goAway's deadline, or a proxy's
     (  # python-genai#760
         (
@@ -99,7 +99,7 @@ _ROWS: Final[tuple[tuple[tuple[str, ...], Judged], ...]] = (
 _REASONS: Final = tuple((re.compile("|".join(patterns)), judged) for patterns, judged in _ROWS)
 
 _VOICE: Final = re.compile(r"\bvoices?(?:[ _]?(?:name|config|id)s?)?\b(?!.{0,2}activity)|prebuilt_?voice|\bspeaker\b")
-# What a set-up can do without, by the words that a refusal names it with: `session_config.build` knows these names.
+# What a set-up can do without, by the words that a refusal names it with; the names are those of `Capabilities.without`.
 _OPTIONAL: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
@@ -113,21 +113,25 @@ _OPTIONAL: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("labels", r"\blabels?\b"),
         ("turn_coverage", r"turn[ _]?coverage"),
         ("activity_handling", r"activity[ _]?handling"),
+        ("custom_words", r"custom[ _]?vocabulary|adaptation[ _]?phrase"),
         ("transcription_languages", r"language[ _]?(?:codes|hints?)|transcription"),
-        ("language", r"language[ _]?code|\blanguages?\b"),
+        ("language_code", r"language[ _]?code|\blanguages?\b"),
         ("sensitivities", r"sensitivit"),
         ("compression", r"context[ _]?window|sliding[ _]?window|compression"),
-        ("initial_history", r"history[ _]?config|initial[ _]?history"),
-        ("tool_behavior", r"\bbehaviou?r\b|non_?blocking|\bblocking\b"),
+        ("history", r"history[ _]?config|initial[ _]?history"),
+        ("blocking_tools", r"\bbehaviou?r\b|non_?blocking|\bblocking\b"),
     )
 )
 # The settings of those whose name is another one.
 _SETTINGS: Final = {
     "sensitivities": "CALLBOT_VAD_START_SENSITIVITY and CALLBOT_VAD_END_SENSITIVITY (or set them to default)",
+    "language_code": "CALLBOT_LANGUAGE",
+    "custom_words": "CALLBOT_TRANSCRIPTION_WORDS",
+    "safety_settings": "CALLBOT_SAFETY_THRESHOLD",
     "thinking": "CALLBOT_THINKING_LEVEL and CALLBOT_THINKING_BUDGET",
     "compression": "CALLBOT_COMPRESSION_TRIGGER_TOKENS (0 leaves it out)",
-    "initial_history": "nothing; it is left out by itself",
-    "tool_behavior": "nothing; it is left out by itself",
+    "history": "nothing; it is left out by itself",
+    "blocking_tools": "nothing; it is left out by itself",
 }
 # A name in quotation marks, as in: Unknown name "x" at 'setup.generation_config': Cannot find field.
 _QUOTED: Final = re.compile(r"(?:unknown name|field|parameter|argument)s? [\"'`]([\w.\[\]]{1,60})[\"'`]")
@@ -166,7 +170,7 @@ def judge(reason: str, *, opening: bool) -> Judged | None:
 def part_named(reason: str) -> tuple[RefusedPart, str]:
     """The part of the set-up that a refusal names, which the next one can leave out; SETUP when it names none.
 
-    The name of a FIELD is one of those that `session_config.build` can leave out.
+    The name of a FIELD is one that `Capabilities.without` knows.
     """
     text = _folded(reason)
     if _MISSING.search(text):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from callbot.effects import DropBacklog, Effect, OpenSession
-from callbot.messages import Decision, Plan, SessionLost
+from callbot.messages import Decision, Plan, Refusal, SessionLost
 from callbot.states.record import CallRecord
 from callbot.states.regions import outage as outages
 from callbot.states.regions.session import Opening, Session
@@ -17,8 +17,6 @@ from callbot.states.regions.session import Opening, Session
 _RESUMES_PER_HANDLE: Final = 2
 # An overloaded or unreachable model gets so many tries before the next model has its turn.
 _TRIES_PER_MODEL: Final = 3
-# The same refusal of the same set-up twice is final: a third would be the same.
-_SAME_REFUSALS: Final = 2
 
 type Rung = tuple[CallRecord, tuple[Effect, ...]]
 
@@ -43,13 +41,14 @@ def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patienc
 
     `before` is the session that was lost; the outage region has counted the loss already.
     """
-    outage, limits = record.outage, record.limits
+    outage, limits, without = record.outage, record.limits, record.without
     if _is_spent(record):
         return None
     effects: tuple[Effect, ...] = ()
     decision = lost.decision
-    if outage.refusals >= _SAME_REFUSALS and decision is Decision.FRESH and record.plan is Plan.NEW:
-        decision = Decision.GIVE_UP
+    if lost.refusal is not None and isinstance(before, Opening):
+        record, decision = _refused(record, lost.refusal, decision)
+        outage = record.outage
     match decision:
         case Decision.RESUME_WITHOUT_REPLAY:
             # Replaying what the service objected to would lose every session after it (1007 loops).
@@ -73,7 +72,8 @@ def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patienc
         record = _without_handle(record)
     if failures >= _TRIES_PER_MODEL and _has_next_model(record):
         record = _next_model(record)
-    after_s = _paced(record, _delay_s(record, lost, at_once=not isinstance(before, Opening)))
+    changed = record.without != without
+    after_s = _paced(record, 0.0 if changed else _delay_s(record, lost, at_once=not isinstance(before, Opening)))
     if record.now_s + after_s > patience_until_s:
         if not _has_next_model(record):
             return None
@@ -83,6 +83,19 @@ def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patienc
             return None
     record, opening = _open(record, _plan(record), after_s=after_s)
     return record, effects + opening
+
+
+def _refused(record: CallRecord, refusal: Refusal, decision: Decision) -> tuple[CallRecord, Decision]:
+    """A set-up was refused: the next one does without the part that was named; the same refusal again is final."""
+    if refusal.can_be_left_out and refusal.name not in record.without:
+        # No failure of the handle's.
+        outage = replace(record.outage, opening_failures=max(0, record.outage.opening_failures - 1))
+        return replace(record, outage=outage, without=record.without | {refusal.name}), Decision.RESUME
+    refused = outages.SetUpRefused(refusal, record.plan, record.without)
+    if refused in record.outage.refused:
+        return record, Decision.GIVE_UP
+    outage = replace(record.outage, refused=record.outage.refused | {refused})
+    return replace(record, outage=outage), Decision.FRESH if refusal.can_be_left_out else decision
 
 
 def _is_spent(record: CallRecord) -> bool:
@@ -99,7 +112,8 @@ def _has_next_model(record: CallRecord) -> bool:
 
 def _next_model(record: CallRecord) -> CallRecord:
     conversation = replace(record.conversation, model_index=record.conversation.model_index + 1, handle=None)
-    return replace(record, conversation=conversation, outage=replace(record.outage, opening_failures=0, refusals=0, cause=""))
+    outage = replace(record.outage, opening_failures=0, refused=frozenset())
+    return replace(record, conversation=conversation, outage=outage, without=frozenset())
 
 
 def _without_handle(record: CallRecord) -> CallRecord:
@@ -145,5 +159,6 @@ def _open(record: CallRecord, plan: Plan, *, after_s: float) -> Rung:
         first_turn=conversation.turns + 1,
         after_s=after_s,
         handle=handle,
+        without=record.without,
     )
     return record, (opening,)

@@ -97,6 +97,7 @@ class CallRecord:
     entered_s: float = 0.0  # when the state in force was entered
     lost_s: float = 0.0  # when the last session was lost, or told to close
     plan: Plan = Plan.NEW  # how the newest session was opened
+    without: frozenset[str] = frozenset()  # parts of the set-up that the model in use has refused by name
     children: frozenset[Child] = frozenset()
     restarts: int = 0  # crashes of children so far
     finishing: bool = False  # the stream has been told to close

@@ -15,8 +15,9 @@ from callbot.actors.services import CallServices
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
 from callbot.audio.resample import ModelDownsampler
+from callbot.default_brief import brief_of
 from callbot.messages import Ending, StreamStarted
-from callbot.settings import Settings, brief_of
+from callbot.settings import Settings
 from callbot.store.conversations import MemoryConversations
 from callbot.tools import Toolbox, standard_toolbox
 from callbot.wire.gemini import AudioPart, ModelMessage

@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from callbot.gemini import reasons
 from callbot.gemini.capabilities import (
     TABLE,
     Backend,
@@ -67,7 +68,7 @@ FACTS: list[tuple[str, Backend, dict[str, object]]] = [
     # Proactive audio is always on in 3.8: false is refused.
     ("gemini-3.8-live", VERTEX, {"proactive_audio": frozenset({True}), "affective_dialog": False}),
     ("gemini-3.1-flash-live", GEMINI, {"proactive_audio": frozenset(), "affective_dialog": False}),
-    ("gemini-2.5-flash-native-audio", GEMINI, {"affective_dialog": True, "alpha_only": True, "language_code": False}),
+    ("gemini-2.5-flash-native-audio", GEMINI, {"affective_dialog": False, "alpha_only": True, "language_code": False}),
     ("gemini-2.5-flash-native-audio", VERTEX, {"affective_dialog": True, "alpha_only": False, "language_code": True}),
 ]
 
@@ -76,6 +77,21 @@ FACTS: list[tuple[str, Backend, dict[str, object]]] = [
 def test_rows_that_calls_depend_on(model: str, backend: Backend, expected: dict[str, object]) -> None:
     row = capabilities_of(model, backend)
     assert {name: getattr(row, name) for name in expected} == expected
+
+
+def test_what_is_new_in_an_api_version_is_left_out_of_others() -> None:
+    model = "gemini-2.5-flash-native-audio"
+    alpha, beta = (capabilities_of(model, GEMINI, version) for version in ("v1alpha", "v1beta"))
+    assert (alpha.affective_dialog, alpha.proactive_audio) == (True, {True, False})
+    assert (beta.affective_dialog, beta.proactive_audio) == (False, frozenset())
+
+
+@pytest.mark.parametrize(("name", "_"), reasons._OPTIONAL)
+def test_each_part_that_a_refusal_can_name_can_be_left_out(name: str, _: object) -> None:
+    for row in TABLE.values():
+        less = row.without(frozenset({name}))
+        assert less.without(frozenset({name})) == less
+        assert less.default_thinking_level is None or name != "thinking"
 
 
 def test_a_level_that_is_sent_by_default_is_one_that_the_model_takes() -> None:

@@ -12,12 +12,13 @@ import google.genai.live
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from callbot.default_brief import brief_of
 from callbot.gemini.connector import Connector
 from callbot.gemini.dialling import ModelConnect
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
 from callbot.messages import Decision
-from callbot.settings import brief_of, load
+from callbot.settings import load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 from callbot.simulators.gemini.faults import Fault, Refuse
 from callbot.simulators.gemini.triggers import OnConnect

@@ -188,7 +188,7 @@ REFUSALS: dict[str, tuple[RefusedPart, str, Decision]] = {
     "Publisher Model `projects/p/locations/l/publishers/google/models/x` was not found": (RefusedPart.MODEL, "", GIVE_UP),
     "Requested voice api_name 'Nobody' is not available for model gemini": (RefusedPart.VOICE, "voice", RESUME),
     "Invalid value at 'setup.generation_config.speech_config.voice_config'": (RefusedPart.VOICE, "voice", RESUME),
-    "Unsupported language code 'xx-YY' for model models/gemini-2.5": (RefusedPart.FIELD, "language", RESUME),
+    "Unsupported language code 'xx-YY' for model models/gemini-2.5": (RefusedPart.FIELD, "language_code", RESUME),
     "Invalid JSON payload received. Unknown name \"topP\" at 'setup': Cannot find field.": (RefusedPart.FIELD, "top_p", RESUME),
     "Thinking level is not supported for this model.": (RefusedPart.FIELD, "thinking", RESUME),
     "enable_affective_dialog is not supported": (RefusedPart.FIELD, "affective_dialog", RESUME),

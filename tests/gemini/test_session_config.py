@@ -8,10 +8,11 @@ from google.genai import types
 
 from callbot.brief import Brief
 from callbot.conversation import SaidLine
+from callbot.default_brief import brief_of
 from callbot.gemini.capabilities import Backend, capabilities_of
 from callbot.gemini.session_config import SessionOrder, build, unsupported
 from callbot.messages import Role
-from callbot.settings import Settings, brief_of
+from callbot.settings import Settings
 
 HANDLE = "secret-handle-77"
 SAID = (SaidLine(Role.CALLER, "My name is Ada."), SaidLine(Role.BOT, "Hello Ada."), SaidLine(Role.CALLER, "Goodbye."))

@@ -15,6 +15,7 @@ from callbot.messages import (
     Decision,
     HandleRenewed,
     Plan,
+    Refusal,
     SayText,
     SessionLost,
     SessionReady,
@@ -125,8 +126,9 @@ def lost(
     *,
     at_s: float = 10.0,
     retry_after_s: float | None = None,
+    refusal: Refusal | None = None,
 ) -> SessionLost:
-    return SessionLost(session_no, decision, cause, 1006, "", at_s, retry_after_s)
+    return SessionLost(session_no, decision, cause, 1006, "", at_s, retry_after_s, refusal)
 
 
 def ready(session_no: int, plan: Plan = Plan.RESUME, *, at_s: float = 11.0) -> SessionReady:

@@ -15,6 +15,8 @@ from callbot.messages import (
     Outcome,
     Plan,
     PlayoutEmpty,
+    Refusal,
+    RefusedPart,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
@@ -260,13 +262,62 @@ def test_trouble_has_an_end_whatever_is_tried() -> None:
     assert call.record.conversation.outcome is Outcome.MODEL_UNREACHABLE
 
 
-def test_the_same_refusal_of_the_same_set_up_twice_is_final() -> None:
+INVALID = Refusal(RefusedPart.SETUP, "", "request contains an invalid argument.")
+QUOTA = Refusal(RefusedPart.QUOTA, "", "resource_exhausted: maximum concurrent se")
+
+
+@pytest.mark.parametrize(("decision", "refusal"), [(Decision.FRESH, INVALID), (Decision.WAIT, QUOTA)])
+def test_the_same_refusal_of_the_same_set_up_twice_is_final(decision: Decision, refusal: Refusal) -> None:
     """An unknown voice was once tried nine times, for twelve seconds."""
     call = connecting()
-    assert openings(call.tell(lost(1, Decision.FRESH, "close_1007_setup", at_s=0.5)))
-    assert moves(call.tell(lost(2, Decision.FRESH, "close_1007_setup", at_s=1.0))) == [
-        ("connecting", "draining", "close_1007_setup")
+    assert openings(call.tell(lost(1, decision, "refused", at_s=0.5, refusal=refusal)))
+    assert moves(call.tell(lost(2, decision, "refused", at_s=1.0, refusal=refusal))) == [("connecting", "draining", "refused")]
+
+
+def test_a_refusal_of_another_set_up_is_not_yet_final() -> None:
+    call = reconnecting(**PATIENT)
+    assert call.record.plan is Plan.RESUME
+    found = [lose(call, number, Decision.FRESH, refusal=INVALID) for number in (2, 3)]
+    assert [opening and opening.plan for opening in found] == [Plan.NEW, Plan.NEW]
+    assert lose(call, 4, Decision.FRESH, refusal=INVALID) is None
+
+
+def test_what_was_named_is_left_out_of_the_next_set_up_and_of_all_that_follow() -> None:
+    call = open_call(models=2)
+    voice, thinking = (
+        Refusal(part, name, "no") for part, name in ((RefusedPart.VOICE, "voice"), (RefusedPart.FIELD, "thinking"))
+    )
+    lose(call, 1)
+    second = lose(call, 2, Decision.RESUME, refusal=voice)
+    third = lose(call, 3, Decision.RESUME, refusal=thinking)
+    call.tell(ready(4))
+    fourth = lose(call, 4)
+    assert [(opening.plan, opening.without) for opening in (second, third, fourth) if opening] == [
+        (Plan.RESUME, {"voice"}),
+        (Plan.RESUME, {"voice", "thinking"}),
+        (Plan.RESUME, {"voice", "thinking"}),
     ]
+    other_model = lose(call, 5, Decision.GIVE_UP)
+    assert other_model is not None
+    assert (other_model.model_index, other_model.without) == (1, frozenset())
+
+
+def test_a_part_that_is_refused_though_it_was_left_out_is_final() -> None:
+    call = open_call(handle=False)
+    voice = Refusal(RefusedPart.VOICE, "voice", "no such voice")
+    lose(call, 1)
+    found = [lose(call, number, Decision.RESUME, refusal=voice) for number in (2, 3)]
+    assert all(opening and opening.without == {"voice"} for opening in found)
+    assert lose(call, 4, Decision.RESUME, refusal=voice) is None
+
+
+def test_a_refusal_twice_passes_on_to_the_next_model() -> None:
+    call = open_call(models=2, handle=False)
+    lose(call, 1)
+    lose(call, 2, Decision.FRESH, refusal=INVALID)
+    opening = lose(call, 3, Decision.FRESH, refusal=INVALID)
+    assert opening is not None
+    assert opening.model_index == 1
 
 
 def test_each_session_counts_its_turns_on_from_the_last() -> None:

@@ -26,6 +26,8 @@ from callbot.messages import (
     Plan,
     PlayoutEmpty,
     PlayoutResumed,
+    Refusal,
+    RefusedPart,
     Role,
     SessionLost,
     SessionReady,
@@ -311,11 +313,14 @@ def test_the_wait(name: str) -> None:
     assert wait.advance(waiting, EVENTS[name], waits=False, at_s=50.0) == NotWaiting()
 
 
-TROUBLE = Outage(45.0, 4, 2, 1, "x", 1, 1, asked=True, beginnings=2, completed_turn=2, played_turn=2, dials_s=(44.0,))
+REFUSED = outage.SetUpRefused(Refusal(RefusedPart.SETUP, "", "no"), Plan.NEW, frozenset())
+TROUBLE = Outage(
+    45.0, 4, 2, frozenset({REFUSED}), 1, 1, asked=True, beginnings=2, completed_turn=2, played_turn=2, dials_s=(44.0,)
+)
 PLAYED = replace(TROUBLE, played_turn=3)
 COMPLETED = replace(TROUBLE, completed_turn=3)
 HEALTHY = Outage(completed_turn=3, played_turn=3, dials_s=(44.0,))
-READY = {"opening_failures": 0, "refusals": 0, "cause": "", "asked": False}
+READY = {"opening_failures": 0, "refused": frozenset(), "asked": False}
 OUTAGE: Grid = {  # session 2 is open since second 46
     "TurnAudible": tuple(replace(before, beginnings=3) for before in (TROUBLE, PLAYED, COMPLETED)),
     "TurnCompleted": (COMPLETED, HEALTHY, ...),
@@ -333,15 +338,10 @@ def test_the_outage(name: str) -> None:
     check(lambda before, event: outage.advance(before, event, young, LIMITS), (TROUBLE, PLAYED, COMPLETED), OUTAGE, name)
 
 
-def test_a_loss_while_opening_is_a_failure_and_the_same_cause_again_a_refusal() -> None:
+def test_a_loss_while_opening_is_a_failure_to_open() -> None:
     first = outage.advance(Outage(), LOST, OPENING, LIMITS)
     again = outage.advance(first, LOST, OPENING, LIMITS)
-    other = outage.advance(again, replace(LOST, cause="http_503"), OPENING, LIMITS)
-    assert [(one.tries, one.opening_failures, one.refusals) for one in (first, again, other)] == [
-        (1, 1, 1),
-        (2, 2, 2),
-        (3, 3, 1),
-    ]
+    assert [(one.tries, one.opening_failures) for one in (first, again)] == [(1, 1), (2, 2)]
     assert first.since_s == 50.0
 
 

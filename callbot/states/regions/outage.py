@@ -13,7 +13,8 @@ from callbot.messages import (
     CallMessage,
     Child,
     ChildExited,
-    Reason,
+    Plan,
+    Refusal,
     SessionLost,
     SessionReady,
     TurnAudible,
@@ -27,11 +28,20 @@ DIALS_WITHIN_S: Final = 10.0  # ... within so long, whatever a model does
 
 
 @dataclass(frozen=True, slots=True)
+class SetUpRefused:
+    """What the service said to one set-up: how it was planned, and without which parts."""
+
+    refusal: Refusal
+    plan: Plan
+    without: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """What has gone wrong since the last sign of health.
 
     `since_s`: the first loss, None when there was none; `tries`: sessions lost; `opening_failures`: of them, those that never
-    became ready with the plan in force; `refusals`: openings in a row that failed for the same `cause`; `bad_audio`: closed
+    became ready with the plan in force; `refused`: the refusals so far, each with its set-up; `bad_audio`: closed
     for what the caller said; `silent_moves`: sessions moved because they were silent; `asked`: this session was asked for its
     answer; `beginnings`: answers begun that were not heard to their end; `dials_s`: the last dials.
     """
@@ -39,8 +49,7 @@ class Outage:
     since_s: float | None = None
     tries: int = 0
     opening_failures: int = 0
-    refusals: int = 0
-    cause: str = ""
+    refused: frozenset[SetUpRefused] = frozenset()
     bad_audio: int = 0
     silent_moves: int = 0
     asked: bool = False
@@ -64,11 +73,11 @@ def advance(outage: Outage, event: CallMessage, session: Session, limits: Limits
         case CallerPaused(speech_ms=speech_ms) if speech_ms >= limits.word_ms:
             return replace(outage, beginnings=0, asked=False)  # what comes next answers something new
         case SessionReady(session_no=session_no) if is_of(session, session_no):
-            return replace(outage, opening_failures=0, refusals=0, cause="", asked=False)
-        case SessionLost(session_no=session_no, cause=cause, at_s=at_s) if is_of(session, session_no):
-            return _lost(outage, session, cause, at_s, limits)
+            return replace(outage, opening_failures=0, refused=frozenset(), asked=False)
+        case SessionLost(session_no=session_no, at_s=at_s) if is_of(session, session_no):
+            return _lost(outage, session, at_s, limits)
         case ChildExited(child=Child.GEMINI_SESSION, session_no=session_no, at_s=at_s) if is_of(session, session_no):
-            return _lost(outage, session, Reason.SESSION_CRASHED, at_s, limits)
+            return _lost(outage, session, at_s, limits)
         case _:
             return outage
 
@@ -87,7 +96,7 @@ def _healthy(outage: Outage) -> Outage:
     return Outage(completed_turn=outage.completed_turn, played_turn=outage.played_turn, dials_s=outage.dials_s)
 
 
-def _lost(outage: Outage, session: Session, cause: str, at_s: float, limits: Limits) -> Outage:
+def _lost(outage: Outage, session: Session, at_s: float, limits: Limits) -> Outage:
     if isinstance(session, Open | Closing) and at_s - session.since_s >= limits.stable_s:
         # It has worked for a while. Answers that were begun and not heard to their end stay counted.
         outage = replace(_healthy(outage), beginnings=outage.beginnings, silent_moves=outage.silent_moves, asked=outage.asked)
@@ -95,9 +104,5 @@ def _lost(outage: Outage, session: Session, cause: str, at_s: float, limits: Lim
             return outage  # a planned move
     since_s = at_s if outage.since_s is None else outage.since_s
     if isinstance(session, Opening):
-        refusals = outage.refusals + 1 if cause == outage.cause else 1
-        failures = outage.opening_failures + 1
-        return replace(
-            outage, since_s=since_s, tries=outage.tries + 1, opening_failures=failures, refusals=refusals, cause=cause
-        )
+        return replace(outage, since_s=since_s, tries=outage.tries + 1, opening_failures=outage.opening_failures + 1)
     return replace(outage, since_s=since_s, tries=outage.tries + 1, opening_failures=0)
