@@ -1,5 +1,6 @@
 """The set-up of a session: what is asked for, what is left out, and how an earlier conversation is told."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ SAID = (SaidLine(Role.CALLER, "My name is Ada."), SaidLine(Role.BOT, "Hello Ada.
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("CALLBOT_PROMPT", "CALLBOT_VOICE", "CALLBOT_LANGUAGE", "CALLBOT_TEMPERATURE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("CALLBOT_")]:
+        monkeypatch.delenv(name)
 
 
 def brief(**values: Any) -> Brief:
@@ -150,6 +151,92 @@ def test_sensitivities_follow_their_settings() -> None:
     assert asked.automatic_activity_detection == types.AutomaticActivityDetection(
         end_of_speech_sensitivity=types.EndSensitivity.END_SENSITIVITY_HIGH, prefix_padding_ms=20, silence_duration_ms=300
     )
+
+
+def sent(**values: Any) -> dict[str, Any]:
+    return config(**values).model_dump(exclude_none=True, mode="json")
+
+
+@pytest.mark.parametrize(
+    ("model", "chosen", "path", "expected"),
+    [
+        ("gemini-3.8-live", {"top_p": 0.8}, ("top_p",), 0.8),
+        ("gemini-3.8-live", {"max_output_tokens": 800}, ("max_output_tokens",), 800),
+        ("gemini-3.1-flash-live", {"thinking_level": "high"}, ("thinking_config", "thinking_level"), "HIGH"),
+        ("gemini-3.8-live-extended-thinking", {}, ("thinking_config", "thinking_level"), "LOW"),
+        ("gemini-2.5-flash-native-audio", {"thinking_budget": 0}, ("thinking_config", "thinking_budget"), 0),
+        ("gemini-3.8-live", {"proactive_audio": True}, ("proactivity", "proactive_audio"), True),
+        ("gemini-3.8-live", {"labels": "team=night, site=berlin"}, ("labels",), {"team": "night", "site": "berlin"}),
+        ("gemini-3.8-live", {"activity_handling": "no_interruption"}, ("realtime_input_config", "activity_handling"),
+         "NO_INTERRUPTION"),
+        ("gemini-3.8-live", {"turn_coverage": "all_input"}, ("realtime_input_config", "turn_coverage"),
+         "TURN_INCLUDES_ALL_INPUT"),
+        ("gemini-3.8-live", {"transcription_languages": "de-DE,en-US"}, ("input_audio_transcription", "language_codes"),
+         ["de-DE", "en-US"]),
+        ("gemini-3.8-live", {"transcription_words": "Kowalczyk"}, ("input_audio_transcription", "custom_vocabulary"),
+         ["Kowalczyk"]),
+    ],
+)  # fmt: skip
+def test_what_is_set_is_sent_where_the_model_takes_it(
+    model: str, chosen: dict[str, Any], path: tuple[str, ...], expected: object
+) -> None:
+    found: Any = sent(model=model, **chosen)
+    for name in path:
+        found = found[name]
+    assert found == expected
+    assert unsupported(brief(**chosen), capabilities_of(model, "gemini")) == []
+
+
+def test_safety_is_one_threshold_for_all_harms() -> None:
+    settings = sent(safety_threshold="only_high")["safety_settings"]
+    assert len(settings) == 4
+    assert {one["threshold"] for one in settings} == {"BLOCK_ONLY_HIGH"}
+
+
+def test_affective_dialog_is_asked_for_on_v1alpha_only() -> None:
+    order = SessionOrder("CA1", brief(model="gemini-2.5-flash-native-audio", affective_dialog=True, proactive_audio=False))
+    alpha, beta = (build(order, capabilities_of(order.model, "gemini", version)) for version in ("v1alpha", "v1beta"))
+    assert (alpha.enable_affective_dialog, beta.enable_affective_dialog) == (True, None)
+    assert alpha.proactivity == types.ProactivityConfig(proactive_audio=False)
+    assert beta.proactivity is None
+    assert unsupported(order.brief, capabilities_of(order.model, "gemini", "v1beta")) == [
+        "CALLBOT_AFFECTIVE_DIALOG",
+        "CALLBOT_PROACTIVE_AUDIO",
+    ]
+
+
+EVERYTHING: dict[str, Any] = {
+    "temperature": 0.5, "top_p": 0.5, "max_output_tokens": 9, "thinking_level": "low", "thinking_budget": 1,
+    "affective_dialog": True, "proactive_audio": False, "safety_threshold": "none", "labels": "a=b", "language": "de-DE",
+    "voice": "Kore",
+    "activity_handling": "interrupts", "turn_coverage": "only_activity", "transcription_languages": "de-DE",
+    "transcription_words": "Ada",
+}  # fmt: skip
+
+
+def test_a_model_that_is_unknown_is_set_up_with_what_all_take_and_each_setting_left_out_is_named() -> None:
+    unknown = capabilities_of("gemini-9-live", "gemini")
+    assert build(SessionOrder("CA1", brief(**EVERYTHING)), unknown).model_dump(exclude_none=True).keys() == {
+        "response_modalities", "system_instruction", "speech_config", "input_audio_transcription",
+        "output_audio_transcription", "realtime_input_config", "context_window_compression", "session_resumption",
+    }  # fmt: skip
+    assert set(unsupported(brief(**EVERYTHING), unknown)) == {
+        f"CALLBOT_{name.upper()}" for name in EVERYTHING if name != "voice"
+    }
+
+
+def test_what_a_model_has_refused_is_left_out_of_the_next_set_up() -> None:
+    everything = capabilities_of("gemini-3.1-flash-live", "gemini")
+    names = ("temperature", "top_p", "thinking", "voice", "labels", "turn_coverage", "compression", "transcription_languages")
+    order = SessionOrder("CA1", brief(model="gemini-3.1-flash-live", **EVERYTHING))
+    full = build(order, everything).model_dump(exclude_none=True)
+    less = build(order, everything.without(frozenset(names))).model_dump(exclude_none=True)
+    assert full.keys() - less.keys() == {
+        "temperature", "top_p", "thinking_config", "speech_config", "labels", "context_window_compression"
+    }  # fmt: skip
+    assert "turn_coverage" in full["realtime_input_config"]
+    assert "turn_coverage" not in less["realtime_input_config"]
+    assert less["input_audio_transcription"] == {}
 
 
 def test_the_context_is_compressed_unless_that_is_turned_off() -> None:
