@@ -8,7 +8,7 @@ from callbot.simulators.gemini import StandInOptions
 from tests.gemini.token_endpoint import Behaviour, token_endpoint
 from tests.live.exchange import exchange
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.real_time]  # google-auth asks in a thread
 
 
 @pytest.mark.parametrize("trouble", [["reset"], ["stall"], ["reset", "reset"]])
