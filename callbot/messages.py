@@ -488,6 +488,18 @@ class CallerAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerGap:
+    """Time of the caller's line for which no frame came: lost ones, or silence that was not sent.
+
+    `is_over`: frames come again, and the time stamps say how much is missing; else it goes on, at `at_s`.
+    """
+
+    gap_ms: int
+    at_s: float
+    is_over: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ModelAudio:
     """A chunk of the model's turn: s16le mono at `rate_hz`, any length, odd bytes included."""
 
@@ -510,7 +522,7 @@ class DropTurns:
     through_turn: int
 
 
-TranscoderMessage = CallerAudio | ModelAudio | ModelAudioEnded | DropTurns
+TranscoderMessage = CallerAudio | CallerGap | ModelAudio | ModelAudioEnded | DropTurns
 
 
 # --- to TwilioIO -------------------------------------------------------------------------------------------------------

@@ -178,6 +178,7 @@ class CallLog:
             frames_out=signs.frames_out,
             uplink_ms=signs.uplink_ms,
             caller_gap_ms=signs.gap_ms,
+            frames_other_track=signs.other_track,
             caller_dropped_ms=self._uplink.dropped_ms,
             latency_p50_ms=self._latency.quantile_ms(0.5),
             latency_p95_ms=self._latency.quantile_ms(0.95),

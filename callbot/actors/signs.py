@@ -16,4 +16,5 @@ class LifeSigns:
     frames_in: int = 0  # media messages from Twilio (TwilioIO)
     frames_out: int = 0  # 20 ms frames to Twilio (TwilioIO)
     gap_ms: int = 0  # caller audio that never arrived, by Twilio's own time stamps (TwilioIO)
+    other_track: int = 0  # media messages of a track that was not announced, dropped (TwilioIO)
     uplink_ms: int = 0  # audio given to the model's socket (GeminiSession)

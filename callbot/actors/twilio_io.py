@@ -15,9 +15,10 @@ from callbot.actors.playout import Clear, FirstHeard, Mark, Media, Played, Playo
 from callbot.actors.ports import StreamClosed, StreamSocket
 from callbot.actors.signs import LifeSigns
 from callbot.audio.comfort import COMFORT_SOUND
-from callbot.audio.g711 import FRAME_BYTES
+from callbot.audio.g711 import BYTES_PER_MS, FRAME_BYTES
 from callbot.messages import (
     CallerAudio,
+    CallerGap,
     CallerGone,
     CallMessage,
     ClearPlayback,
@@ -41,7 +42,8 @@ from callbot.wire import twilio
 _MAILBOX_SIZE: Final = 6000
 # Twilio's stamps run in steps of 20 ms; a jump beyond three frames is loss, less is rounding.
 _GAP_MS: Final = 60
-_FRAME_MS: Final = 20
+# The only track of a bidirectional stream (Twilio, "TwiML: Stream"); the other one is what we said ourselves.
+_TRACK: Final = "inbound"
 # A close that the peer does not answer.
 _CLOSE_TIMEOUT_S: Final = 1.0
 
@@ -162,14 +164,21 @@ class TwilioIO(Actor[TwilioIOMessage]):
         if self._stopped:
             self._parent(StreamFault("media_after_stop"))
             return
+        if media.track != _TRACK:
+            self._signs.other_track += 1
+            if self._signs.other_track == 1:
+                self._parent(StreamFault("media_other_track"))
+            return
         self._signs.caller_audio_s = now_s
         self._signs.frames_in += 1
         stamp_ms = media.timestamp_ms
         if stamp_ms is not None:
             if self._next_stamp_ms is not None and stamp_ms > self._next_stamp_ms + _GAP_MS:
-                self._signs.gap_ms += stamp_ms - self._next_stamp_ms
+                gap_ms = stamp_ms - self._next_stamp_ms
+                self._signs.gap_ms += gap_ms
                 self._parent(StreamFault("media_gap"))
-            self._next_stamp_ms = stamp_ms + _FRAME_MS
+                self._transcoder(CallerGap(gap_ms, now_s))
+            self._next_stamp_ms = stamp_ms + len(media.payload) // BYTES_PER_MS
         if media.payload:
             self._transcoder(CallerAudio(media.payload, now_s))
 

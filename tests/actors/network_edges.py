@@ -22,8 +22,10 @@ def closed(code: int, reason: str = "") -> ConnectionClosedError:
     return ConnectionClosedError(Close(code, reason), None)
 
 
-def media(mulaw: bytes, *, timestamp_ms: int | None = None) -> str:
+def media(mulaw: bytes, *, timestamp_ms: int | None = None, track: str | None = None) -> str:
     body: dict[str, Any] = {"payload": base64.b64encode(mulaw).decode()}
+    if track is not None:
+        body["track"] = track
     if timestamp_ms is not None:
         body["timestamp"] = str(timestamp_ms)
     return json.dumps({"event": "media", "streamSid": STREAM, "media": body})

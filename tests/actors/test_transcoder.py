@@ -1,17 +1,19 @@
 """Transcoder: both directions, turn by turn, and who is speaking."""
 
+import asyncio
 import math
 import struct
 
 import pytest
 
-from callbot.actors.transcoder import Transcoder
+from callbot.actors.transcoder import MOST_FILLED_MS, Transcoder
 from callbot.actors.uplink import Uplink
 from callbot.audio.framing import FrameAssembler
-from callbot.audio.g711 import SILENT_FRAME, encode
+from callbot.audio.g711 import SILENCE, SILENT_FRAME, encode
 from callbot.audio.resample import CallerUpsampler, Converter, ModelDownsampler
 from callbot.messages import (
     CallerAudio,
+    CallerGap,
     CallerPaused,
     CallerSpoke,
     CallMessage,
@@ -151,3 +153,37 @@ def test_the_callers_beginning_and_end_are_told_in_the_times_at_which_they_were(
     assert paused.ended_s == pytest.approx(11.5)
     assert paused.speech_ms == 1000
     assert paused.at_s == pytest.approx(12.0)
+
+
+def test_what_is_missing_between_frames_is_silence_for_as_long_and_at_most_a_second(desk: Desk) -> None:
+    for gap_ms, filled_ms in ((420, 420), (3000, MOST_FILLED_MS)):
+        before = desk.uplink.held_ms
+        desk.transcoder.handle(CallerAudio(SPEECH, 1.0))
+        desk.transcoder.handle(CallerGap(gap_ms, 1.5))
+        desk.transcoder.handle(CallerAudio(SPEECH, 1.5))
+        assert desk.uplink.held_ms - before == 40 + filled_ms
+    pcm = desk.uplink.take(10**6)
+    assert pcm == CallerUpsampler().push(b"".join(SPEECH + bytes([SILENCE]) * 8 * ms + SPEECH for ms in (420, MOST_FILLED_MS)))
+
+
+def test_speech_before_a_long_gap_has_ended_with_the_last_frame(desk: Desk) -> None:
+    for number in range(20):
+        desk.transcoder.handle(CallerAudio(SPEECH, 1 + (number + 1) * 0.02))
+    desk.transcoder.handle(CallerGap(2000, 3.4))
+    assert desk.told == [CallerSpoke(pytest.approx(1.0)), CallerPaused(pytest.approx(1.4), 400, 3.4)]
+
+
+async def test_speech_after_which_no_frame_comes_any_more_is_told_to_have_ended() -> None:
+    desk = Desk()
+    running = asyncio.create_task(desk.transcoder.run())
+    await asyncio.sleep(0)
+    for number in range(20):
+        desk.transcoder.tell(CallerAudio(SPEECH, 1 + (number + 1) * 0.02))
+        await asyncio.sleep(0.02)
+    assert desk.told == [CallerSpoke(pytest.approx(1.0))]
+    held_ms = desk.uplink.held_ms
+    await asyncio.sleep(1.0)
+    assert desk.told[1:] == [CallerPaused(pytest.approx(1.4, abs=0.02), 400, pytest.approx(2.0, abs=0.05))]
+    assert desk.uplink.held_ms == held_ms, "a stall of the network adds nothing"
+    desk.transcoder.stop()
+    await running

@@ -13,6 +13,7 @@ from callbot.actors.twilio_io import TwilioIO
 from callbot.audio.comfort import COMFORT_SOUND
 from callbot.messages import (
     CallerAudio,
+    CallerGap,
     CallerGone,
     CallMessage,
     ClearPlayback,
@@ -144,6 +145,30 @@ async def test_audio_that_never_arrived_is_seen_in_the_time_stamps() -> None:
         await asyncio.sleep(0.5)
     assert line.signs.gap_ms == 300
     assert line.told == [StreamFault("media_gap")]
+    frame = CallerAudio(b"\x01" * FRAME, line.began_s)
+    assert line.heard == [frame] * 4 + [CallerGap(300, line.began_s), frame]
+
+
+@pytest.mark.parametrize("frame_ms", [10, 40, 100])
+async def test_payloads_of_another_length_are_no_loss(frame_ms: int) -> None:
+    async with running() as line:
+        for number in range(20):
+            line.socket.say(media(b"\x01" * (8 * frame_ms), timestamp_ms=70 + number * frame_ms))
+        line.socket.say(media(b"\x01" * (8 * frame_ms), timestamp_ms=70 + 20 * frame_ms + 420))
+        await asyncio.sleep(0.5)
+    assert line.signs.gap_ms == 420
+    assert [message for message in line.heard if isinstance(message, CallerGap)] == [CallerGap(420, line.began_s)]
+
+
+async def test_frames_of_another_track_are_counted_and_go_nowhere() -> None:
+    async with running() as line:
+        for number in range(5):
+            line.socket.say(media(b"\x01" * FRAME, timestamp_ms=100 + 20 * number, track="inbound"))
+            line.socket.say(media(b"\x02" * FRAME, timestamp_ms=900 + 20 * number, track="outbound"))
+        await asyncio.sleep(0.5)
+    assert line.heard == [CallerAudio(b"\x01" * FRAME, line.began_s)] * 5
+    assert line.told == [StreamFault("media_other_track")]
+    assert (line.signs.frames_in, line.signs.other_track, line.signs.gap_ms) == (5, 5, 0)
 
 
 async def test_stop_is_a_hang_up_told_once_and_audio_after_it_is_a_fault() -> None:

@@ -45,6 +45,7 @@ class PlainCall:
     closed: tuple[int | None, str] | None = None
     to_say: list[bytes] = field(default_factory=list)
     frames_sent: int = 0
+    to_lose: int = 0  # so many of the next frames never arrive, though their time passes
     sent: bytearray = field(default_factory=bytearray)
     _sequence: int = 1
     _plays_until_s: float = 0.0
@@ -94,6 +95,10 @@ class PlainCall:
                 await asyncio.sleep(max(0.0, began_s + self.frames_sent * 0.02 - time.monotonic()))
                 frame = self.to_say.pop(0) if self.to_say else SILENCE
                 self.frames_sent += 1
+                if self.to_lose:
+                    self.to_lose -= 1
+                    self.sent += SILENCE
+                    continue
                 self.sent += frame
                 media = {
                     "track": "inbound",
