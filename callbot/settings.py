@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     twilio_auth_token: Annotated[tuple[SecretStr, ...], NoDecode] = Field((), validation_alias=_plain("TWILIO_AUTH_TOKEN"))
     allow_callers: Annotated[tuple[str, ...], NoDecode] = ()
     deny_callers: Annotated[tuple[str, ...], NoDecode] = ()
-    fallback_number: str = ""
+    fallback_number: str = ""  # a person to dial when the model cannot be reached; never one of the call's own numbers
+    fallback_message: str = "I am connecting you with a person. Please hold the line."
     apology: str = "I am sorry, I cannot continue this conversation right now. Please call again later. Goodbye."
     apology_language: str = "en-US"
     busy_message: str = "All lines are busy right now. Please call again in a few minutes."

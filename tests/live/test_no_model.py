@@ -79,10 +79,20 @@ async def goes_away_in_mid_call() -> None:
 
 
 async def a_person_is_there() -> None:
-    async with exchange(QUICK, carrier={"dial_talk_s": 0.1}, fallback_number="+14155550100", **SHORT) as line_up:
+    async with exchange(QUICK, carrier={"dial_talk_s": 0.1, **QUICK_WORDS}, fallback_number="+14155550100", **SHORT) as line_up:
         line_up.standin.refuse(403)  # a key that is refused will be refused again: nothing is waited for
         report = await line_up.carrier.call(stay)
-    assert [type(verb).__name__ for verb in report.verbs] == ["Connect", "Dial", "Hangup"]
+    assert [type(verb).__name__ for verb in report.verbs] == ["Connect", "Say", "Dial", "Hangup"]
+    assert report.said == (line_up.settings.fallback_message,)
+
+
+async def a_person_is_not_there() -> None:
+    carrier = {"dial_outcome": "busy", **QUICK_WORDS}
+    async with exchange(QUICK, carrier=carrier, fallback_number="+14155550100", **SHORT) as line_up:
+        line_up.standin.refuse(403)
+        report = await line_up.carrier.call(stay)
+    assert [type(verb).__name__ for verb in report.verbs] == ["Connect", "Say", "Dial", "Say", "Hangup"]
+    assert report.said == (line_up.settings.fallback_message, line_up.settings.apology)
 
 
 async def comes_back() -> None:
@@ -146,7 +156,9 @@ async def refused_call(model: str, code: int, reason: str) -> None:
 
 
 async def test_a_model_that_cannot_be_reached_is_apologised_for_and_one_that_comes_back_finds_every_word() -> None:
-    await asyncio.gather(answers_503_for_ever(), goes_away_in_mid_call(), a_person_is_there(), comes_back())
+    await asyncio.gather(
+        answers_503_for_ever(), goes_away_in_mid_call(), a_person_is_there(), a_person_is_not_there(), comes_back()
+    )
 
 
 async def test_after_a_refused_handle_a_fresh_session_is_told_what_was_said() -> None:

@@ -257,3 +257,35 @@ async def test_metrics_with_a_token_are_for_whoever_shows_it() -> None:
         assert (await fetch_metrics(line, Authorization="Bearer"))[0] == 401
         assert (await fetch_metrics(line, Authorization=f"Bearer {METRICS_TOKEN}"))[0] == 200
         assert METRICS_TOKEN not in line.everything_said()
+
+
+@pytest.mark.parametrize(
+    ("usual", "given"),
+    [
+        ('"audio/x-mulaw"', '"audio/x-alaw"'),
+        ('"audio/x-mulaw"', '"audio/L16"'),
+        ('"sampleRate":8000', '"sampleRate":16000'),
+        ('"sampleRate":8000', '"sampleRate":"16000"'),
+        ('"channels":1', '"channels":2'),
+    ],
+)
+async def test_audio_of_another_format_is_refused_with_1003_and_a_line(line: Line, usual: str, given: str) -> None:
+    token = await line.token()
+    message = start(token)
+    assert usual in message
+    async with line.socket() as websocket:
+        await websocket.send(message.replace(usual, given))
+        await websocket.wait_closed()
+        assert (websocket.close_code, websocket.close_reason) == (1003, "media_format")
+    (refused,) = line.events("stream.refused")
+    assert refused["reason"] == "media_format"
+    assert {"encoding", "rate_hz", "channels"} <= refused.keys()
+    assert line.calls == []
+
+
+@pytest.mark.parametrize("spelling", ['"AUDIO/X-MULAW"', '"audio/PCMU"'])
+async def test_mulaw_is_known_by_its_other_names(line: Line, spelling: str) -> None:
+    token = await line.token()
+    async with line.socket() as websocket:
+        await websocket.send(start(token).replace('"audio/x-mulaw"', spelling))
+        assert await line.call()

@@ -104,11 +104,11 @@ async def test_a_callback_that_fails_does_not_cost_the_caller_the_answer() -> No
     [
         (Ending.HANG_UP, 1, "", ["Hangup"]),
         (Ending.APOLOGISE, 1, "", ["Say", "Hangup"]),
-        (Ending.APOLOGISE, 1, "+4930999", ["Dial", "Hangup"]),
+        (Ending.APOLOGISE, 1, "+493099999", ["Say", "Dial"]),
         (Ending.CONTINUE, 1, "", ["Connect"]),
         (Ending.CONTINUE, 2, "", ["Pause", "Connect"]),
         (Ending.CONTINUE, 3, "", ["Say", "Hangup"]),
-        (Ending.CONTINUE, 3, "+4930999", ["Dial", "Hangup"]),
+        (Ending.CONTINUE, 3, "+493099999", ["Say", "Dial"]),
         (None, 1, "", ["Connect"]),
         (None, 2, "", ["Pause", "Connect"]),
         (None, 3, "", ["Say", "Hangup"]),
@@ -129,7 +129,87 @@ async def test_what_follows_a_stream_depends_on_its_ending_and_its_number(
     if "Say" in expected:
         assert 'language="de-DE"' in document
     if "Dial" in expected:
-        assert "+4930999" in document
+        assert ">+493099999</Dial>" in document
+        assert f'action="https://bot.example/twiml/next?stream_no={stream_no}&amp;dialled=1"' in document
+        assert "callerId" not in document
+
+
+@pytest.mark.parametrize(
+    ("dial_status", "expected"),
+    [
+        ("completed", ["Hangup"]),
+        ("answered", ["Hangup"]),
+        ("no-answer", ["Say", "Hangup"]),
+        ("busy", ["Say", "Hangup"]),
+        ("failed", ["Say", "Hangup"]),
+        ("canceled", ["Say", "Hangup"]),
+        ("", ["Say", "Hangup"]),
+    ],
+)
+async def test_a_caller_whose_person_was_not_reached_hears_the_apology(dial_status: str, expected: list[str]) -> None:
+    async with open_line(fallback_number="+493099999") as line:
+        line.services.store.record_ending(CALL, Ending.APOLOGISE)
+        form = line.form(CallStatus="in-progress", DialCallStatus=dial_status)
+        status, document = await line.post("/twiml/next?stream_no=2&dialled=1", form)
+        assert (status, verbs(document)) == (200, expected)
+        if "Say" in expected:
+            assert line.services.settings.apology in document
+        (answered,) = line.events("webhook.answered")
+    assert (answered["dial_status"], answered["stream_no"]) == (dial_status or "unknown", 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "caller_id"),
+    [
+        ({"From": "+14155550100"}, None),
+        ({"From": "client:alice"}, "+493012345678"),
+        ({"From": "sip:alice@203.0.113.20:5060"}, "+493012345678"),
+        ({"From": "whatsapp:+14155550100"}, "+493012345678"),
+        ({"From": "anonymous"}, "+493012345678"),
+    ],
+)
+async def test_the_person_is_dialled_with_a_caller_id_that_twilio_accepts(
+    fields: dict[str, str], caller_id: str | None
+) -> None:
+    async with open_line(fallback_number="+493099999") as line:
+        line.services.store.record_ending(CALL, Ending.APOLOGISE)
+        form = line.form(CallStatus="in-progress", To="+493012345678", **fields)
+        _, document = await line.post(NEXT, form)
+    assert verbs(document) == ["Say", "Dial"]
+    assert ('callerId="' in document) is (caller_id is not None)
+    assert caller_id is None or f'callerId="{caller_id}"' in document
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"From": "+493099999"},
+        {"From": "493099999"},
+        {"From": "whatsapp:+493099999"},
+        {"From": "sip:+493099999@host:5060"},
+        {"To": "+493099999"},
+        {"From": "client:alice", "To": "client:bot"},  # no caller id that Twilio would accept
+    ],
+)
+async def test_who_is_on_the_line_already_is_not_dialled(fields: dict[str, str]) -> None:
+    async with open_line(fallback_number="+49 30 99999") as line:
+        line.services.store.record_ending(CALL, Ending.APOLOGISE)
+        _, document = await line.post(NEXT, line.form(CallStatus="in-progress", **fields))
+    assert verbs(document) == ["Say", "Hangup"]
+
+
+async def test_withheld_callers_are_many_people_and_a_number_is_one_in_every_spelling() -> None:
+    async with open_line(max_calls_per_caller_per_minute=2) as line:
+        found = {}
+        for spelling in ("anonymous", "", "+14155550100"):
+            forms = [line.form(CallSid=f"CA{number:032x}", From=spelling) for number in range(5)]
+            found[spelling] = [verbs((await line.post("/twiml", form))[1])[0] for form in forms]
+    assert found["anonymous"] == found[""] == ["Connect"] * 5
+    assert found["+14155550100"] == ["Connect"] * 2 + ["Say"] * 3
+    async with open_line(max_calls_per_caller_per_minute=2) as line:
+        spellings = ("+14155550100", "14155550100", "whatsapp:+14155550100")
+        forms = [line.form(CallSid=f"CA{number:032x}", From=spelling) for number, spelling in enumerate(spellings)]
+        assert [verbs((await line.post("/twiml", form))[1])[0] for form in forms] == ["Connect", "Connect", "Say"]
 
 
 @pytest.mark.parametrize("status", ["completed", "busy", "failed", "no-answer", "canceled"])

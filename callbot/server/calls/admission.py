@@ -13,12 +13,24 @@ from callbot.messages import Ending, StreamStarted
 from callbot.server.calls.callers import clean_text
 from callbot.server.services import ServerServices
 from callbot.store.protocol import StreamGrant, TokenOutcome
-from callbot.wire.twilio import Connected, Media, Start, Unreadable, decode, is_account_sid, is_call_sid, is_stream_sid
+from callbot.wire.twilio import (
+    Connected,
+    Media,
+    MediaFormat,
+    Start,
+    Unreadable,
+    decode,
+    is_account_sid,
+    is_call_sid,
+    is_stream_sid,
+)
 
 MAX_BEFORE_START = 8  # Twilio sends one message, `connected`, before `start`
 PARAMETER_LIMIT = 500  # characters; Twilio's own limit for a name with its value
 
 OUR_PARAMETERS = frozenset({"token", "stream_no"})
+
+MULAW = frozenset({"audio/x-mulaw", "audio/mulaw", "audio/pcmu"})  # Twilio's name, and the registered one (RFC 4856)
 
 POLICY_VIOLATION = 1008
 UNSUPPORTED = 1003
@@ -110,6 +122,7 @@ async def _read_start(socket: MessageSource) -> Start:
     for _ in range(MAX_BEFORE_START):
         match decode(await socket.receive()):
             case Start() as start:
+                _check_format(start)
                 return start
             case Connected() | Media() | Unreadable(fault="unknown_event"):
                 continue  # media before `start` is nobody's yet
@@ -120,6 +133,20 @@ async def _read_start(socket: MessageSource) -> Start:
             case _:
                 raise StreamRefused("not_started")
     raise StreamRefused("not_started")
+
+
+def _check_format(start: Start) -> None:
+    """Raises `StreamRefused` for audio that is not mu-law, 8 kHz, mono: played as such it would be noise."""
+    given, usual = start.media_format, MediaFormat()
+    if given.encoding.lower() not in MULAW or (given.rate_hz, given.channels) != (usual.rate_hz, usual.channels):
+        raise StreamRefused(
+            "media_format",
+            UNSUPPORTED,
+            call_sid=start.call_sid if is_call_sid(start.call_sid) else "",
+            encoding=clean_text(given.encoding, 40),
+            rate_hz=given.rate_hz,
+            channels=given.channels,
+        )
 
 
 async def _redeem(services: ServerServices, start: Start) -> StreamGrant:

@@ -1,15 +1,11 @@
-"""Text that comes from a caller: cleaned before it is used, masked before it is logged, compared with the lists.
-
-`From` is an E.164 number, a word such as `anonymous`, a client address or anything else (Twilio, "TwiML voice request").
-"""
+"""Who may call, and text that comes from outside, cleaned before it is used."""
 
 import unicodedata
 from collections.abc import Iterable
 
+from callbot.wire.twilio.party import Party, party
+
 TEXT_LIMIT = 128  # longer than any number, name or error text that matters
-# What Twilio puts for a number that is withheld: words, and the same words typed on a keypad.
-WITHHELD_WORDS = frozenset({"anonymous", "unknown", "restricted", "blocked", "unavailable", "private", "withheld"})
-WITHHELD_NUMBERS = frozenset({"+266696687", "+8656696", "+7378742833", "+2562533", "+86282452253"})
 
 
 def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
@@ -18,45 +14,25 @@ def clean_text(text: str, limit: int = TEXT_LIMIT) -> str:
     return " ".join("".join(kept).split())[:limit]
 
 
-def mask(caller: str) -> str:
-    """Enough of a caller to tell two apart: the last four digits of a whole number, two of a short one, words withheld."""
-    caller = clean_text(caller)
-    if not caller or caller.lower() in WITHHELD_WORDS:
-        return caller.lower()
-    digits = [character for character in caller if character in "0123456789"]
-    if len(digits) >= 8:
-        return "***" + "".join(digits[-4:])
-    if len(digits) >= 5:
-        return "***" + "".join(digits[-2:])
-    return "***"
-
-
-def is_withheld(caller: str) -> bool:
-    """Whether `From` names nobody."""
-    return not caller or caller.lower() in WITHHELD_WORDS or caller in WITHHELD_NUMBERS
-
-
 class CallerLists:
-    """Who may call. An entry is one caller, exactly; only one that ends in `*` stands for all that begin like it.
+    """Who may call. An entry is one caller, in any spelling; only one that ends in `*` stands for all that begin like it, and
+    a word for withheld numbers, such as `anonymous`, for all of those.
 
-    Suffix matching and an empty caller that passed are what GHSA-4rj2-gpmh-qq5x was about.
+    Denied is who can be meant: a denied number is denied as a SIP user and in WhatsApp, too. Allowed is who is meant exactly,
+    and nobody whose number is withheld. Suffix matching and an empty caller that passed are what GHSA-4rj2-gpmh-qq5x was about.
     """
 
     def __init__(self, allow: Iterable[str], deny: Iterable[str]) -> None:
         self._allow = tuple(allow)
         self._deny = tuple(deny)
 
-    def refusal(self, caller: str) -> str | None:
+    def refusal(self, caller: Party) -> str | None:
         """The reason to refuse `caller`, or None."""
-        if any(_matches(entry, caller) for entry in self._deny):
+        if any(caller.is_named_by(entry) or caller.is_same_person(party(entry)) for entry in self._deny):
             return "caller_denied"
-        if self._allow and (is_withheld(caller) or not any(_matches(entry, caller) for entry in self._allow)):
+        if self._allow and (caller.is_withheld or not any(caller.is_named_by(entry) for entry in self._allow)):
             return "caller_not_allowed"
         return None
-
-
-def _matches(entry: str, caller: str) -> bool:
-    return caller.startswith(entry[:-1]) if entry.endswith("*") else caller == entry
 
 
 def _printable(character: str) -> bool:

@@ -15,7 +15,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from callbot.messages import Ending
-from callbot.server.calls.callers import clean_text, is_withheld, mask
+from callbot.server.calls.callers import clean_text
 from callbot.server.http import twiml
 from callbot.server.http.signatures import SignatureFault, body_digest
 from callbot.server.http.target import raw_target
@@ -23,11 +23,13 @@ from callbot.server.limits.buckets import is_deeper
 from callbot.server.services import ServerServices
 from callbot.store.protocol import MintOutcome, StreamGrant
 from callbot.wire.twilio import is_account_sid, is_call_sid, is_stream_sid
+from callbot.wire.twilio.party import party
 
 MAX_FIELDS = 200  # Twilio sends about forty
 RETRY_PAUSE_S = 1  # before a third stream; a first new one is opened at once
 FORM = b"application/x-www-form-urlencoded"
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  # CallStatus of a call that is over
+REACHED = frozenset({"completed", "answered"})  # DialCallStatus of a dialled person who has answered
 _STREAM_NO = re.compile(r"[1-9][0-9]{0,2}")
 
 Fields = MultiDict[str, str]
@@ -85,20 +87,21 @@ def signed_fields(services: ServerServices, method: str, headers: Headers, path:
 async def answer_call(services: ServerServices, fields: Fields) -> str:
     """The TwiML for a call that comes in."""
     call_sid, account_sid = _sids(services, fields)
-    caller = clean_text(fields.get("From", ""))
+    caller = party(fields.get("From", ""))
     if _is_over(fields):
         return _answered(services, twiml.CALL_PATH, "nothing", twiml.nothing(), call_sid=call_sid)
     reason = services.callers.refusal(caller)
     if reason is not None:
-        services.note_refusal("webhook", reason, call_sid=call_sid, caller=mask(caller))
+        services.note_refusal("webhook", reason, call_sid=call_sid, caller=caller.masked)
         return _answered(services, twiml.CALL_PATH, "reject", twiml.reject(), call_sid=call_sid)
     reason = _no_place(services)
-    if reason is None and not services.caller_rate.admit("" if is_withheld(caller) else caller, call_sid):
+    # Withheld callers are many people; the limit of calls is theirs.
+    if reason is None and caller.key is not None and not services.caller_rate.admit(caller.number or caller.key, call_sid):
         reason = "caller_rate"
     if reason is not None:
-        services.note_refusal("webhook", reason, call_sid=call_sid, caller=mask(caller))
+        services.note_refusal("webhook", reason, call_sid=call_sid, caller=caller.masked)
         return _answered(services, twiml.CALL_PATH, "busy", twiml.busy(services.settings), call_sid=call_sid)
-    answer, outcome = await _open_stream(services, twiml.CALL_PATH, StreamGrant(call_sid, account_sid, 1, mask(caller)))
+    answer, outcome = await _open_stream(services, twiml.CALL_PATH, StreamGrant(call_sid, account_sid, 1, caller.masked))
     if outcome is MintOutcome.FRESH:
         _prepare(services, call_sid)
     return answer
@@ -111,12 +114,19 @@ async def answer_next(services: ServerServices, fields: Fields, query: str) -> s
     settings = services.settings
     if _is_over(fields):
         return _answered(services, twiml.NEXT_PATH, "nothing", twiml.nothing(), call_sid=call_sid)
+    if twiml.is_after_dialling(query):
+        return _after_dialling(services, fields, call_sid, stream_no)
+    caller, called = (party(fields.get(name, "")) for name in ("From", "To"))
     ending = await services.store.ending(call_sid)
     context: dict[str, str | int] = {"call_sid": call_sid, "stream_no": stream_no, "ending": str(ending or "unknown")}
     if ending is Ending.HANG_UP:
         return _answered(services, twiml.NEXT_PATH, "hang_up", twiml.hang_up(), **context)
     if ending is Ending.APOLOGISE or stream_no >= settings.stream_attempts:
-        return _answered(services, twiml.NEXT_PATH, "apology", twiml.apology(settings), **context)
+        number = twiml.number_to_dial(settings, caller, called)
+        if number is None:
+            return _answered(services, twiml.NEXT_PATH, "apology", twiml.apology(settings), **context)
+        document = twiml.dial(settings, number, stream_no)
+        return _answered(services, twiml.NEXT_PATH, "dial", document, **context)
     if services.registry.draining:
         # A token minted here would die with this process: by the next question another instance answers.
         again = twiml.ask_again(settings, stream_no, pause_s=RETRY_PAUSE_S)
@@ -124,14 +134,24 @@ async def answer_next(services: ServerServices, fields: Fields, query: str) -> s
     if services.registry.full and not services.registry.stream_no_of(call_sid):
         services.note_refusal("webhook", "too_many_calls", call_sid=call_sid)
         return _answered(services, twiml.NEXT_PATH, "busy", twiml.busy(settings), **context)
-    caller = mask(clean_text(fields.get("From", "")))
     answer, _ = await _open_stream(
         services,
         twiml.NEXT_PATH,
-        StreamGrant(call_sid, account_sid, stream_no + 1, caller),
+        StreamGrant(call_sid, account_sid, stream_no + 1, caller.masked),
         pause_s=RETRY_PAUSE_S if stream_no > 1 else 0,
     )
     return answer
+
+
+def _after_dialling(services: ServerServices, fields: Fields, call_sid: str, stream_no: int) -> str:
+    """The TwiML after a person was dialled: the end if somebody was reached, else the apology."""
+    status = clean_text(fields.get("DialCallStatus", ""))
+    reached = status in REACHED
+    document = twiml.hang_up() if reached else twiml.apology(services.settings)
+    answer = "hang_up" if reached else "apology"
+    return _answered(
+        services, twiml.NEXT_PATH, answer, document, call_sid=call_sid, stream_no=stream_no, dial_status=status or "unknown"
+    )
 
 
 async def take_status(services: ServerServices, fields: Fields) -> None:

@@ -99,7 +99,7 @@ def stream_bucket(max_messages_per_s: float, clock: Callable[[], float] = time.m
 
 
 class CallerRate:
-    """Calls of one caller in any minute. A repeated webhook of a call counts once; callers without a number count as one."""
+    """Calls of one caller in any minute; a repeated webhook of a call counts once. It is not asked about withheld callers."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic, *, max_callers: int = MAX_CALLERS) -> None:
         self._per_minute = per_minute
