@@ -97,6 +97,8 @@ class Limits:
     stable_s: float = 5.0  # a session that has lived so long is no part of the outage before it
     drain_s: float = 13.0
     word_ms: int = 240  # shorter is a cough or a click: no answer is expected, so none is missed
+    short_word_ms: int = 120  # ... but right after the bot has spoken it is an answer: "yes" has 160 ms on a bad line
+    answer_within_s: float = 5.0  # so long after the bot's words
     keys_s: float = 4.0  # keys pressed within so long of each other are one entry
     hash_ends_keys: bool = True  # `#` ends an entry at once
     speech_s: float = 12.0  # what never pauses for so long is a noise on the line, and holds up nothing

@@ -360,7 +360,10 @@ class CallerSpoke:
 
 @dataclass(frozen=True, slots=True)
 class CallerPaused:
-    """The local detector heard the caller end; `ended_s` is when the last sound was, in the loop's clock."""
+    """The local detector heard the caller end; `ended_s` is when the last sound was, in the loop's clock.
+
+    A `speech_ms` of 0: what it had taken for speech was a noise, for it never paused.
+    """
 
     ended_s: float
     speech_ms: int

@@ -103,6 +103,8 @@ class CallLog:
                 self._interrupted.add(turn)
             case TurnPlayed():
                 self._played(message)
+            case CallerPaused(speech_ms=0):
+                self._line("info", "caller.noise")  # what was taken for speech and never paused
             case CallerPaused(ended_s=ended_s, speech_ms=speech_ms):
                 self._latency.caller_ended(ended_s)
                 self._line("info", "caller.speech", speech_ms=speech_ms)

@@ -123,6 +123,7 @@ STARTED = StreamStarted("CA1", "MZ1", "AC1", 100.0, caller="***5310", stream_no=
         (TurnSpeaking(4, 101.0), "info", "turn.speaking", {"turn": 4, "latency_ms": None}),
         (TurnFirstHeard(4, 101.0), "info", "turn.heard", {"turn": 4, "latency_ms": None}),
         (CallerPaused(101.0, 900, 101.5), "info", "caller.speech", {"speech_ms": 900}),
+        (CallerPaused(101.0, 0, 101.5), "info", "caller.noise", {}),
         (KeyPressed("7", 101.0), "info", "caller.dtmf", {"digit": "*"}),
         (ToolCalled(1, "f1", "look_up", {"card": "4111"}, 101.0), "info", "tool.called", {"tool": "look_up"}),
         (StreamFault("not_json"), "warning", "stream.fault", {"fault": "not_json"}),

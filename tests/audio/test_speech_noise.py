@@ -6,45 +6,16 @@ drops as the gaps between words do.
 
 import numpy as np
 import pytest
-from test_speech import S16_RMS_AT_0_DBM0, events_of, line_noise, on_a_line, pause, sentence
+from test_speech import events_of, line_noise, on_a_line, pause, sentence
 from tone_analysis import Signal, from_pcm, to_mulaw, tone_dbm0
 
 from callbot.audio import FRAME_BYTES, SpeechDetector, SpeechEnded, SpeechStarted
 from callbot.audio.levels import SILENT_DB, is_audible_mulaw, mulaw_level_dbm0, pcm_level_dbfs
 from callbot.simulators import voices
+from tests.audio.noises import at_level, fan, music
 
 CALLERS = [name for name, voice in voices.CATALOGUE.items() if voice.speaker == "caller"]
 LOUD_DBM0 = (-26, -20, -14, -8)
-
-
-def at_level(signal: Signal, level_dbm0: float) -> Signal:
-    return signal * (S16_RMS_AT_0_DBM0 * 10 ** (level_dbm0 / 20) / np.sqrt(np.mean(signal**2)))
-
-
-def fan(seconds: float, level_dbm0: float) -> Signal:
-    """Noise that falls with frequency, with the hum of a motor, swaying by 1.5 dB."""
-    times = np.arange(round(8000 * seconds)) / 8000
-    noise = np.convolve(line_noise(seconds, 0), np.full(6, 1 / 6), "same")
-    hum = 4000 * np.sin(2 * np.pi * 147 * times) + 2000 * np.sin(2 * np.pi * 294 * times)
-    return at_level((noise + hum) * 10 ** (0.75 * np.sin(2 * np.pi * 0.4 * times) / 20), level_dbm0)
-
-
-def music(seconds: float, level_dbm0: float) -> Signal:
-    """Chords of a few harmonics, a new one each 0.4 s, that fade by 6 dB and have vibrato: no gap anywhere."""
-    rng = np.random.default_rng(11)
-    pieces = []
-    for _ in range(round(seconds / 0.4) + 1):
-        times = np.arange(3200) / 8000
-        chord = sum(
-            (
-                np.sin(2 * np.pi * note * n * times + np.sin(2 * np.pi * 5 * times)) / n
-                for note in rng.choice([196, 220, 262, 294, 330, 392, 440], 3, replace=False)
-                for n in (1, 2, 3)
-            ),
-            start=np.zeros(3200),
-        )
-        pieces.append(chord * 10 ** (-6 * times / 0.4 / 20))
-    return at_level(np.concatenate(pieces)[: round(8000 * seconds)], level_dbm0)
 
 
 def voice_of(name: str) -> Signal:

@@ -91,6 +91,27 @@ def test_a_cough_calls_for_no_answer() -> None:
     assert call.record.floor == Nobody()
 
 
+@pytest.mark.parametrize(
+    ("began_s", "speech_ms", "is_answer"),
+    [(4.2, 160, True), (8.9, 160, True), (9.5, 160, False), (4.2, 80, False), (3.5, 160, False)],
+)
+def test_a_word_of_160_ms_soon_after_the_bots_words_is_an_answer(began_s: float, speech_ms: int, is_answer: bool) -> None:
+    call = talking()
+    call.tell(TurnGenerated(1, True, 2.0), TurnCompleted(1, True, "", 4.0), PlayoutEmpty(4.0))
+    ended_s = began_s + speech_ms / 1000
+    call.tell(CallerSpoke(began_s), CallerPaused(ended_s, speech_ms, ended_s + 0.5))
+    assert isinstance(call.record.floor, AnswerDue) is is_answer
+
+
+def test_a_noise_is_no_words_and_hides_none() -> None:
+    call = streaming()
+    call.tell(CallerSpoke(1.0), CallerPaused(13.0, 0, 13.5))
+    assert call.record.floor == Nobody()
+    call = asked()
+    call.tell(CallerSpoke(3.0), CallerPaused(5.0, 0, 5.5))
+    assert isinstance(call.record.floor, AnswerDue)
+
+
 def test_a_cough_while_an_answer_is_due_begins_the_wait_anew() -> None:
     call = asked()
     call.tell(CallerSpoke(3.0), CallerPaused(3.1, 100, 3.6))

@@ -130,14 +130,22 @@ def _paused(
 ) -> Floor:
     owed = is_owed(floor)
     by_s = paused.at_s + limits.first_audio_s
+    is_word = paused.speech_ms >= (limits.short_word_ms if _follows_words(paused, limits, playback) else limits.word_ms)
     if not has_session:
-        if paused.speech_ms < limits.word_ms:
+        if not is_word:
             return AnswerDue(by_s, isinstance(floor, AnswerDue) and floor.unheard_words) if owed else Nobody()
         # What was said before the loss went to the session that is gone: the next one answers what it hears itself.
         heard_next = (paused.ended_s - lost_s) * 1000 >= limits.word_ms
         return AnswerDue(by_s, heard_next or (isinstance(floor, AnswerDue) and floor.unheard_words))
     spoken_over = turn.audible_s > 0 and (is_generating(turn) or isinstance(playback, Playing))
     answered = turn.audible_s >= paused.ended_s  # the service heard the pause sooner than we did
-    if not owed and (spoken_over or answered or paused.speech_ms < limits.word_ms):
+    if not owed and (spoken_over or answered or not is_word):
         return Nobody()
     return AnswerDue(by_s)
+
+
+def _follows_words(paused: CallerPaused, limits: Limits, playback: Playback) -> bool:
+    """Whether the caller began soon after the bot's last word: what is as short as a cough is an answer then."""
+    if isinstance(playback, Playing) or not playback.turn:
+        return False
+    return 0.0 <= paused.ended_s - paused.speech_ms / 1000 - playback.since_s <= limits.answer_within_s
