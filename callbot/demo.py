@@ -6,7 +6,7 @@ an answer, an interruption, a link to the model that breaks in mid-sentence, a h
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -58,7 +58,9 @@ async def _demo(console: Console, *, real: bool, out: Path) -> int:
         standin = None if real else await stack.enter_async_context(GeminiStandIn(_standin_options()))
         settings = _settings(standin)
         logs.register_secrets(secrets_of(settings))
+        console.print("The server is loading.")
         port = await stack.enter_async_context(_server(settings))
+        console.print("It is ready; the caller dials.")
         carrier = Carrier(
             CarrierOptions(
                 public_url=_PUBLIC_URL,
@@ -70,8 +72,17 @@ async def _demo(console: Console, *, real: bool, out: Path) -> int:
         )
         report = await carrier.call(_script(standin), from_number=_CALLER)
     events = demo_files.read_events(log_path)
+    if standin is None and not any(event.get("message") == "session.ready" for event in events):
+        console.print(_unreached(events), style="red", highlight=False, soft_wrap=True)
+        return 1
     files = demo_files.write(out, report.sent, report.heard, events, report_marks(report), report_clears(report))
     demo_files.summarise(console, events, files)
+    if standin is not None:
+        console.print(
+            "A stand-in answered, with recorded words: no model was called. "
+            "Set GEMINI_API_KEY and add --real to talk with Gemini itself.",
+            soft_wrap=True,
+        )
     return _verdict(console, report)
 
 
@@ -130,14 +141,26 @@ def _settings(standin: GeminiStandIn | None) -> Settings:
 
 @asynccontextmanager
 async def _server(settings: Settings) -> AsyncIterator[int]:
+    """The server, once a call that comes waits for nothing; yields its port."""
     started: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    loaded = asyncio.Event()
     shutdown = Shutdown()
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_calls(settings, on_started=started.set_result, shutdown=shutdown))
+        group.create_task(
+            serve_calls(settings, on_started=started.set_result, on_loaded=loaded.set, shutdown=shutdown),
+        )
         try:
+            await loaded.wait()
             yield await started
         finally:
             shutdown.request()
+
+
+def _unreached(events: Sequence[dict[str, Any]]) -> str:
+    """Why the real model never answered, and what to do about it, in one sentence."""
+    lost = next((event for event in events if event.get("message") == "session.lost"), {})
+    cause = str(lost.get("detail") or lost.get("cause") or "no session was opened").rstrip(".")
+    return f"Gemini could not be reached ({cause}): look at the network and the key; `callbot check` tries both."
 
 
 def _script(standin: GeminiStandIn | None) -> Any:

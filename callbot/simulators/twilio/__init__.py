@@ -34,6 +34,7 @@ from callbot.simulators.twilio.faults import (
 from callbot.simulators.twilio.handset import CallEndedError, LineError, WaitTimeoutError
 from callbot.simulators.twilio.line import Echo, Jitter, LineModel
 from callbot.simulators.twilio.options import CarrierOptions
+from callbot.simulators.twilio.outbound import Callee, OutboundCall
 from callbot.simulators.twilio.records import CallEnd, StreamEnd
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.report_text import describe, problems, remarks
@@ -64,6 +65,7 @@ __all__ = [
     "CallEnd",
     "CallEndedError",
     "CallReport",
+    "Callee",
     "Carrier",
     "CarrierOptions",
     "Clock",
@@ -89,6 +91,7 @@ __all__ = [
     "Mute",
     "NeverStart",
     "OtherTrack",
+    "OutboundCall",
     "OverrideParameter",
     "Press",
     "ReplayVoiceWebhook",

@@ -5,19 +5,25 @@ verb at any time: the caller hangs up, the API gives new instructions, the time 
 """
 
 import asyncio
+import datetime as dt
 import random
 from collections.abc import Sequence
+from typing import Literal
 
 from callbot.simulators.twilio import twiml
 from callbot.simulators.twilio.addresses import Addresses
+from callbot.simulators.twilio.call_progress import CallProgress
 from callbot.simulators.twilio.call_requests import CallIdentity, CallRequests, Document, new_sid
 from callbot.simulators.twilio.call_state import CallState
 from callbot.simulators.twilio.clock import Clock
+from callbot.simulators.twilio.conference import Conferences
+from callbot.simulators.twilio.dialling import Dialling
 from callbot.simulators.twilio.faults import Fault, HangUpStyle, TimedFault, WrongSignature
 from callbot.simulators.twilio.handset import CallEndedError, Handset, WaitTimeoutError
 from callbot.simulators.twilio.instructions import Instructions
 from callbot.simulators.twilio.line import LineModel, Microphone
 from callbot.simulators.twilio.options import CarrierOptions
+from callbot.simulators.twilio.outbound import OutboundCall
 from callbot.simulators.twilio.records import CallEnd, StreamEnd
 from callbot.simulators.twilio.report import CallReport, build_report
 from callbot.simulators.twilio.script import Line, Script, run_script
@@ -43,8 +49,13 @@ class Call:
         delay_s: float,
         faults: Sequence[Fault],
         line: LineModel,
+        conferences: Conferences,
+        order: OutboundCall | None = None,
     ) -> None:
-        self.identity = CallIdentity(new_sid("CA", rng), from_number, to_number)
+        direction: Literal["inbound", "outbound-api"] = "inbound" if order is None else "outbound-api"
+        status = "ringing" if order is None else "queued"
+        self.identity = CallIdentity(new_sid("CA", rng), from_number, to_number, status, direction)
+        self._order = order
         self._state = CallState(self.identity, options, clock, rng)
         self._options = options
         self._clock = clock
@@ -67,7 +78,9 @@ class Call:
             line=line,
             tell=self._state.tell,
         )
-        self._instructions = Instructions(self._state, self._requests, self._streams, faults)
+        dialling = Dialling(self._state, self._requests, self._handset, self._streams.open_line, conferences)
+        self._instructions = Instructions(self._state, self._requests, self._streams, dialling, faults, order)
+        self._progress = CallProgress(self._state, self._requests, order)
         self._script_task: asyncio.Task[None] | None = None
         self._script_failure = ""
         self._script_error: Exception | None = None
@@ -101,7 +114,11 @@ class Call:
 
     def press(self, digit: str) -> None:
         """See `script.CallControl`."""
-        self._streams.press(digit)
+        if self._state.keys is not None:
+            self._state.note("dtmf", digit)
+            self._state.keys.put_nowait(digit)
+        else:
+            self._streams.press(digit)
 
     def inject(self, fault: TimedFault) -> None:
         """See `script.CallControl`."""
@@ -116,17 +133,20 @@ class Call:
             limit = tasks.create_task(self._keep_time_limit())
             self._streams.begin(tasks, self._script_begins)
             self._tasks = tasks
-            await self._instructions.run()
+            if self._order is None or await self._progress.ring(self._options.callee(self.identity.to_number), tasks):
+                await self._instructions.run()
             self._state.end = end = self._state.end or CallEnd.DOCUMENT
             ended_s = self._clock.now()
             self._handset.end()
             limit.cancel()
             await self._end_script()
-            if self.identity.status in ("ringing", "in-progress"):
+            if self.identity.status in ("queued", "initiated", "ringing", "in-progress"):
                 self.identity.status = "completed"
             self._state.tell(ended_s, "ended", end.value)
             duration_s = 0.0 if self._state.answered_s is None else ended_s - self._state.answered_s
-            if self._options.status_path:
+            self.identity.duration_s, self.identity.ended = duration_s, dt.datetime.now(dt.UTC)
+            await self._progress.tell("completed")
+            if self._order is None and self._options.status_path:
                 tasks.create_task(self._requests.report_status(duration_s))
         if self._script_error is not None:
             raise self._script_error
@@ -155,7 +175,8 @@ class Call:
         self._streams.finish(stream_end, style)
 
     async def _keep_time_limit(self) -> None:
-        await self._clock.sleep(self._options.max_call_s)
+        limits_s = [self._options.max_call_s] if self._order is None else [self._options.max_call_s, self._order.time_limit_s]
+        await self._clock.sleep(min(limits_s))
         self._finish(CallEnd.TIME_LIMIT, StreamEnd.TIME_LIMIT, HangUpStyle.STOP_THEN_CLOSE)
 
     def _script_begins(self) -> None:

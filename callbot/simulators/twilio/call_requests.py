@@ -7,7 +7,8 @@ import datetime as dt
 import email.utils
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from callbot.simulators.twilio.clock import Clock
 from callbot.simulators.twilio.options import CarrierOptions
@@ -36,12 +37,19 @@ class Document:
 
 @dataclass(slots=True)
 class CallIdentity:
-    """Who calls whom, and how far the call has come (`status`: Twilio's CallStatus)."""
+    """Who calls whom, and how far the call has come (`status`: Twilio's CallStatus). Times are of the wall."""
 
     call_sid: str
     from_number: str
     to_number: str
     status: str = "ringing"
+    direction: Literal["inbound", "outbound-api", "outbound-dial"] = "inbound"
+    parent_sid: str = ""
+    answered_by: str = ""
+    created: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    answered: dt.datetime | None = None
+    ended: dt.datetime | None = None
+    duration_s: float = 0.0
 
 
 def new_sid(prefix: str, rng: random.Random) -> str:
@@ -54,6 +62,7 @@ class CallRequests:
 
     def __init__(self, options: CarrierOptions, identity: CallIdentity, client: WebhookClient, clock: Clock) -> None:
         self.exchanges: list[Exchange] = []
+        self._reported: dict[str, int] = {}  # the last sequence number of each leg's status callbacks
         self._options = options
         self._identity = identity
         self._client = client
@@ -63,19 +72,22 @@ class CallRequests:
         """Return the absolute public address of a configured path."""
         return self._options.public_url.rstrip("/") + path
 
-    def standard_fields(self) -> list[tuple[str, str]]:
-        """The fields of every call-control request, in no particular order, some of them empty."""
-        caller, called = self._identity.from_number, self._identity.to_number
+    def standard_fields(self, leg: CallIdentity | None = None) -> list[tuple[str, str]]:
+        """The fields of every call-control request, in no particular order, some empty; `leg`: of a second leg."""
+        identity = leg or self._identity
+        caller, called = identity.from_number, identity.to_number
+        parent = [("ParentCallSid", identity.parent_sid)] if identity.parent_sid else []
         return [
-            ("CallSid", self._identity.call_sid),
+            ("CallSid", identity.call_sid),
+            *parent,
             ("AccountSid", self._options.account_sid),
             ("From", caller),
             ("To", called),
             ("Caller", caller),
             ("Called", called),
-            ("CallStatus", self._identity.status),
+            ("CallStatus", identity.status),
             ("ApiVersion", "2010-04-01"),
-            ("Direction", "inbound"),
+            ("Direction", identity.direction),
             ("CallerName", ""),
             *((f"From{place}", text if _NUMBER.fullmatch(caller) else "") for place, text in _PLACE),
             ("ToCity", ""),
@@ -86,9 +98,16 @@ class CallRequests:
             *self._options.extra_fields,
         ]
 
-    async def fetch(self, kind: str, url: str, method: str = "POST", extra: tuple[tuple[str, str], ...] = ()) -> Exchange:
+    async def fetch(
+        self,
+        kind: str,
+        url: str,
+        method: str = "POST",
+        extra: tuple[tuple[str, str], ...] = (),
+        leg: CallIdentity | None = None,
+    ) -> Exchange:
         """Ask for a document."""
-        exchange = await self._client.send(kind, url, method, [*self.standard_fields(), *extra])
+        exchange = await self._client.send(kind, url, method, [*self.standard_fields(leg), *extra])
         self.exchanges.append(exchange)
         return exchange
 
@@ -100,19 +119,54 @@ class CallRequests:
 
     async def report_status(self, duration_s: float) -> None:
         """Send the number's status callback, as late and as often as the options say."""
-        now = dt.datetime.now(dt.UTC)
-        fields = [
-            *self.standard_fields(),
-            ("CallDuration", str(max(0, round(duration_s)))),
-            ("Duration", str(-int(-duration_s // 60))),  # minutes, begun ones count
-            ("Timestamp", email.utils.format_datetime(now)),
-            ("CallbackSource", "call-progress-events"),
-            ("SequenceNumber", "0"),
-        ]
+        fields = self._progress(self._identity, duration_s)
         for _ in range(self._options.status_copies):
             await self._clock.sleep(self._options.status_delay_s)
             url = self.public(self._options.status_path)
             self.exchanges.append(await self._client.send("status", url, "POST", fields))
+
+    async def report_progress(self, url: str, method: str, leg: CallIdentity | None = None) -> None:
+        """Send a status callback of one call: its status as it is now, with the duration once it is over."""
+        identity = leg or self._identity
+        duration_s = identity.duration_s if identity.status not in {"queued", "initiated", "ringing", "in-progress"} else None
+        fields = self._progress(identity, duration_s)
+        self.exchanges.append(await self._client.send("status", url, method, fields))
+
+    async def report_machine(self, url: str, method: str, answered_by: str, after_ms: int) -> None:
+        """Send the result of an asynchronous answering machine detection."""
+        fields = [
+            ("CallSid", self._identity.call_sid),
+            ("AccountSid", self._options.account_sid),
+            ("AnsweredBy", answered_by),
+            ("MachineDetectionDuration", str(after_ms)),
+        ]
+        self.exchanges.append(await self._client.send("amd", url, method, fields))
+
+    async def report_conference(self, url: str, method: str, extra: tuple[tuple[str, str], ...]) -> None:
+        """Send a status callback of a conference."""
+        fields = [
+            ("AccountSid", self._options.account_sid),
+            ("CallSid", self._identity.call_sid),
+            ("Timestamp", email.utils.format_datetime(dt.datetime.now(dt.UTC))),
+            *extra,
+        ]
+        self.exchanges.append(await self._client.send("conference-status", url, method, fields))
+
+    def _progress(self, identity: CallIdentity, duration_s: float | None) -> list[tuple[str, str]]:
+        self._reported[identity.call_sid] = number = self._reported.get(identity.call_sid, -1) + 1
+        over = [] if duration_s is None else [
+            ("CallDuration", str(max(0, round(duration_s)))),
+            ("Duration", str(-int(-duration_s // 60))),  # minutes, begun ones count
+        ]  # fmt: skip
+        if identity.answered_by:
+            over.append(("AnsweredBy", identity.answered_by))
+        return [
+            *self.standard_fields(identity),
+            *over,
+            ("Timestamp", email.utils.format_datetime(dt.datetime.now(dt.UTC))),
+            ("CallbackSource", "call-progress-events"),
+            ("SequenceNumber", str(number)),
+        ]
 
     async def report_stream(self, url: str, method: str, *, stream_sid: str, name: str, event: str, error: str = "") -> None:
         """Send a stream's status callback: stream-started, stream-stopped or stream-error."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import random
 from collections.abc import Coroutine
 from typing import Any
@@ -31,6 +32,7 @@ class CallState:
         self.replacement: Document | twiml.Redirect | None = None
         self.end: CallEnd | None = None
         self.answered_s: float | None = None
+        self.keys: asyncio.Queue[str] | None = None  # of a <Gather> that collects them
 
     @property
     def is_over(self) -> bool:
@@ -54,6 +56,7 @@ class CallState:
         if self.answered_s is None:
             self.answered_s = self.clock.now()
             self.identity.status = "in-progress"
+            self.identity.answered = dt.datetime.now(dt.UTC)
             self.note("answered")
 
     async def sleep(self, for_s: float) -> None:

@@ -1,5 +1,6 @@
 """The carrier: places calls to an app, several at once, and lets the API act on them."""
 
+import asyncio
 import random
 from collections.abc import Sequence
 
@@ -7,9 +8,11 @@ from callbot.simulators.twilio.addresses import Addresses
 from callbot.simulators.twilio.call import Call
 from callbot.simulators.twilio.call_requests import CallIdentity
 from callbot.simulators.twilio.clock import Clock, MonotonicClock
+from callbot.simulators.twilio.conference import Conferences
 from callbot.simulators.twilio.faults import Fault
 from callbot.simulators.twilio.line import LineModel
 from callbot.simulators.twilio.options import CarrierOptions
+from callbot.simulators.twilio.outbound import OutboundCall
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.script import Script
 
@@ -29,6 +32,8 @@ class Carrier:
         self._placed = 0
         self._live: dict[str, Call] = {}
         self._known: dict[str, CallIdentity] = {}
+        self._conferences = Conferences()
+        self._placed_tasks: dict[str, asyncio.Task[CallReport]] = {}
 
     async def call(
         self,
@@ -60,7 +65,46 @@ class Carrier:
             delay_s=rng.uniform(*delay_s) if isinstance(delay_s, tuple) else delay_s,
             faults=faults,
             line=line or LineModel(),
+            conferences=self._conferences,
         )
+        return await self._run(call)
+
+    def create(self, order: OutboundCall) -> str:
+        """Place an outbound call, as `calls.create` does, and return its sid at once; `report` waits for its end.
+
+        Who answers, and what they do, is what `options.parties` says of the number.
+        """
+        self._placed += 1
+        rng = random.Random(f"{self._seed}/{self._placed}")
+        call = Call(
+            self.options,
+            self._addresses,
+            self._clock,
+            rng,
+            self.options.callee(order.to_number).script,
+            from_number=order.from_number,
+            to_number=order.to_number,
+            delay_s=0.0,
+            faults=(),
+            line=LineModel(),
+            conferences=self._conferences,
+            order=order,
+        )
+        call_sid = call.identity.call_sid
+        self._known[call_sid] = call.identity
+        self._live[call_sid] = call
+        self._placed_tasks[call_sid] = asyncio.get_running_loop().create_task(self._run(call), name=call_sid)
+        return call_sid
+
+    async def report(self, call_sid: str) -> CallReport:
+        """The report of a call that `create` has placed, once it is over. Raises KeyError for any other."""
+        return await self._placed_tasks[call_sid]
+
+    def identities(self) -> list[CallIdentity]:
+        """All calls so far, the newest first."""
+        return list(reversed(self._known.values()))
+
+    async def _run(self, call: Call) -> CallReport:
         call_sid = call.identity.call_sid
         self._known[call_sid] = call.identity
         self._live[call_sid] = call

@@ -1,13 +1,16 @@
 """Carries out the TwiML of one call: document after document, verb after verb."""
 
+import asyncio
 from collections.abc import Sequence
 from enum import Enum
 
 from callbot.simulators.twilio import twiml
 from callbot.simulators.twilio.addresses import joined
-from callbot.simulators.twilio.call_requests import CallRequests, Document, new_sid, read_document
+from callbot.simulators.twilio.call_requests import CallRequests, Document, read_document
 from callbot.simulators.twilio.call_state import CallState
+from callbot.simulators.twilio.dialling import Dialling
 from callbot.simulators.twilio.faults import Fault, ReplayVoiceWebhook
+from callbot.simulators.twilio.outbound import OutboundCall
 from callbot.simulators.twilio.records import CallEnd
 from callbot.simulators.twilio.streams import CallStreams
 from callbot.simulators.twilio.twiml_reader import SCHEMA, TwimlError, parse
@@ -26,12 +29,22 @@ class _Next(Enum):
 class Instructions:
     """The instructions of one call. `run` ends when they have run out, or the call is over."""
 
-    def __init__(self, state: CallState, requests: CallRequests, streams: CallStreams, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self,
+        state: CallState,
+        requests: CallRequests,
+        streams: CallStreams,
+        dialling: Dialling,
+        faults: Sequence[Fault],
+        order: OutboundCall | None,
+    ) -> None:
         self._state = state
         self._options = state.options
         self._requests = requests
         self._streams = streams
+        self._dialling = dialling
         self._faults = faults
+        self._order = order
         self._fallback_used = False
 
     async def run(self) -> None:
@@ -54,8 +67,14 @@ class Instructions:
             document = await self._perform(document)
 
     async def _first_document(self) -> Document | None:
-        url = self._requests.public(self._options.voice_path)
-        exchange = await self._state.unless_interrupted(self._requests.fetch("voice", url))
+        order = self._order
+        if order is not None and not order.url:
+            return Document(order.twiml, self._options.public_url)
+        url = self._requests.public(self._options.voice_path) if order is None else order.url
+        method = "POST" if order is None else order.method
+        answered_by = self._state.identity.answered_by
+        extra = (("AnsweredBy", answered_by),) if answered_by else ()
+        exchange = await self._state.unless_interrupted(self._requests.fetch("voice", url, method, extra))
         if exchange is None:
             return None
         for fault in self._faults:
@@ -138,7 +157,11 @@ class Instructions:
                 elif action and not state.interrupted.is_set():
                     return await self._follow("action", base_url, action, method)
             case twiml.Dial():
-                return await self._dial(verb, base_url)
+                dialled = await self._dialling.dial(verb, base_url)
+                if verb.action and not state.interrupted.is_set():
+                    return await self._follow("dial-action", base_url, verb.action, verb.method, dialled.fields())
+            case twiml.Gather():
+                return await self._gather(verb, base_url)
             case twiml.Hangup():
                 state.end = state.end or CallEnd.HANGUP_VERB
                 return _Next.HANG_UP
@@ -149,7 +172,7 @@ class Instructions:
                 return _Next.HANG_UP
             case twiml.Unperformed(name):
                 state.note("unperformed", f"<{name}> is valid TwiML; this stand-in cannot perform it and goes on behind it")
-            case twiml.Gather() | twiml.Record() | twiml.Start() | twiml.Stop():
+            case twiml.Record() | twiml.Start() | twiml.Stop():
                 name = type(verb).__name__
                 state.note("unperformed", f"<{name}> is valid TwiML; this stand-in cannot perform it and goes on behind it")
         return _Next.VERB
@@ -169,14 +192,56 @@ class Instructions:
     def _asks_after_hang_up(self) -> bool:
         return self._state.end is CallEnd.CALLER and self._options.action_after_hang_up
 
-    async def _dial(self, verb: twiml.Dial, base_url: str) -> Document | _Next:
-        outcome = self._options.dial_outcome
-        self._state.note("dial", f"{', '.join(target.address for target in verb.targets)}: {outcome}")
-        talk_s = {"completed": self._options.dial_talk_s, "no-answer": float(verb.timeout_s)}.get(outcome, 0.0)
-        await self._state.sleep(talk_s)
-        if not verb.action or self._state.interrupted.is_set():
+    async def _gather(self, verb: twiml.Gather, base_url: str) -> Document | _Next:
+        state = self._state
+        keys: asyncio.Queue[str] = asyncio.Queue()
+        state.keys = keys
+        self._streams.open_line()
+        pressed, finished = "", ""
+        try:
+            first = await state.unless_interrupted(self._first_key(verb, keys))
+            while first is not None and not finished:
+                if first == verb.finish_on_key:
+                    finished = first
+                    break
+                pressed += first
+                if verb.digits is not None and len(pressed) >= verb.digits:
+                    break
+                first = await state.unless_interrupted(self._next_key(keys, verb.timeout_s))
+        finally:
+            state.keys = None
+        state.note("gathered", pressed or "nothing")
+        if state.interrupted.is_set() or not (pressed or verb.action_on_empty_result):
             return _Next.VERB
-        extra = [("DialCallStatus", outcome), ("DialCallSid", new_sid("CA", self._state.rng))]
-        if outcome == "completed":
-            extra.append(("DialCallDuration", str(round(talk_s))))
-        return await self._follow("dial-action", base_url, verb.action, verb.method, tuple(extra))
+        extra = (("Digits", pressed), ("FinishedOnKey", finished))
+        return await self._follow("gather-action", base_url, verb.action, verb.method, extra)
+
+    async def _first_key(self, verb: twiml.Gather, keys: "asyncio.Queue[str]") -> str | None:
+        """Wait for a key while the prompts are heard, and for `timeout_s` behind them."""
+        async with asyncio.TaskGroup() as tasks:
+            saying = tasks.create_task(self._say_all(verb.prompts))
+            key = tasks.create_task(keys.get())
+            await asyncio.wait((saying, key), return_when=asyncio.FIRST_COMPLETED)
+            saying.cancel()
+            if not key.done():
+                await asyncio.wait((key, tasks.create_task(self._state.clock.sleep(verb.timeout_s))),
+                                   return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+            if key.done():
+                return key.result()
+            key.cancel()
+        return None
+
+    async def _say_all(self, prompts: Sequence[twiml.Say | twiml.Pause | twiml.Play]) -> None:
+        for prompt in prompts:
+            await self._sound(prompt)
+
+    async def _next_key(self, keys: "asyncio.Queue[str]", timeout_s: float) -> str | None:
+        async with asyncio.TaskGroup() as tasks:
+            key = tasks.create_task(keys.get())
+            late = tasks.create_task(self._state.clock.sleep(timeout_s))
+            await asyncio.wait((key, late), return_when=asyncio.FIRST_COMPLETED)
+            late.cancel()
+            if key.done():
+                return key.result()
+            key.cancel()
+        return None

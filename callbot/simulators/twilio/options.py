@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from callbot.simulators.twilio.faults import Fault, HangUpStyle
 from callbot.simulators.twilio.line import LineModel
+from callbot.simulators.twilio.outbound import Callee, Outcome
 
 type DialOutcome = Literal["completed", "busy", "no-answer", "failed"]
 
@@ -37,6 +38,7 @@ class CarrierOptions:
     say_ms_per_character: float = 60.0  # ordinary speech: about 15 characters a second
     dial_outcome: DialOutcome = "completed"
     dial_talk_s: float = 2.0
+    parties: Mapping[str, Callee] = field(default_factory=dict)  # who answers at which number; others as said above
     hang_up_style: HangUpStyle = HangUpStyle.STOP_THEN_CLOSE
     action_after_hang_up: bool = False  # whether Twilio does is undocumented
     max_call_s: float = 600.0
@@ -61,6 +63,11 @@ class CarrierOptions:
             raise ValueError("connect_to needs at least one address")
         if not self.auth_token:
             raise ValueError("auth_token is empty: nothing could be signed")
+
+    def callee(self, number: str) -> Callee:
+        """Who answers at a number."""
+        outcome: Outcome = "answered" if self.dial_outcome == "completed" else self.dial_outcome
+        return self.parties.get(number) or Callee(outcome, ring_s=0.0, talk_s=self.dial_talk_s)
 
     @property
     def addresses(self) -> tuple[str, ...]:

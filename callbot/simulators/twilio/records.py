@@ -34,6 +34,7 @@ class CallEnd(StrEnum):
     API = "ended through the API"
     TIME_LIMIT = "the time limit was reached"
     APPLICATION_ERROR = "application error"
+    NOT_REACHED = "nobody answered"
 
 
 class Event(NamedTuple):

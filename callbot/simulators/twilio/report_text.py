@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator
 
-from callbot.simulators.twilio.records import Exchange, StreamReport, Utterance
+from callbot.simulators.twilio.records import CallEnd, Exchange, StreamReport, Utterance
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.twiml_reader import SCHEMA
 
 # What the timeline shows to a reader; single marks and injected messages would drown the rest.
 _TOLD = frozenset({
-    "answered", "app_gave_up", "application_error", "bot_speech_end", "bot_speech_start", "caller_speech_end",
-    "caller_speech_start", "clear", "debugger", "dial", "dtmf", "ended", "hung_up", "placed", "play", "query_dropped",
-    "redirected", "say", "script_failed", "socket_closed", "socket_left_open", "stop", "stream_started",
-    "twiml_warning", "underrun", "unperformed",
+    "answered", "app_gave_up", "application_error", "bot_speech_end", "bot_speech_start", "bridged",
+    "caller_speech_end", "caller_speech_start", "clear", "conference", "debugger", "dial", "dial_refused", "dtmf",
+    "ended", "gathered", "hung_up", "placed", "play", "query_dropped", "redirected", "say", "script_failed",
+    "socket_closed", "socket_left_open", "stop", "stream_started", "twiml_warning", "underrun", "unperformed",
 })  # fmt: skip
 _FAULTS_SHOWN = 20
 WORDS_MS = 400  # what is shorter may be an "mm-hmm" that no bot need stop for
@@ -32,7 +32,7 @@ def problems(report: CallReport) -> list[str]:
         if exchange.error_code
     ]
     found += [event.detail for event in report.events("application_error")]
-    if not report.streams:
+    if not report.streams and report.end is not CallEnd.NOT_REACHED:
         found.append("no stream was opened")
     for stream in report.streams:
         found += _stream_problems(stream)
@@ -40,6 +40,7 @@ def problems(report: CallReport) -> list[str]:
         found.append("the caller heard nothing at all")
     if report.last_announcement:
         found.append(f"the app ended the call with an announcement behind its stream: {report.last_announcement!r}")
+    found += [event.detail for event in report.events("dial_refused")]
     found += [f"{SCHEMA} {event.detail}" for event in report.events("twiml_warning")]
     if report.script_failure:
         found.append(f"the caller {report.script_failure}")

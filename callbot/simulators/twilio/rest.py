@@ -1,7 +1,7 @@
-"""The part of Twilio's REST API that acts on a call: `Calls/{sid}.json`, served on a local port.
+"""The part of Twilio's REST API that is about calls: `Calls.json` and `Calls/{sid}.json`, served on a local port.
 
-POST takes `Twiml` or `Url` (with `Method`), or `Status=completed`; GET tells the call's status. Errors come
-as Twilio's JSON: 20003 wrong credentials, 20404 no such call or a call that is over.
+POST on the list places a call, GET lists them; POST on a call takes `Twiml` or `Url` (with `Method`), or `Status`, GET
+tells about it. Errors come as Twilio's JSON: 20003 wrong credentials, 20404 no such call or a call that is over.
 """
 
 import asyncio
@@ -15,15 +15,18 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from multidict import MultiDict
 
 from callbot.simulators.twilio import twiml
 from callbot.simulators.twilio.addresses import is_address
 from callbot.simulators.twilio.call import Call
 from callbot.simulators.twilio.call_requests import Document
 from callbot.simulators.twilio.carrier import Carrier
+from callbot.simulators.twilio.rest_calls import OrderError, call_list, call_resource, read_order
 
 INVALID_PARAMETER, WRONG_CREDENTIALS, NOT_FOUND, INVALID_URL, CALL_OVER = 20001, 20003, 20404, 21205, 21220
 MAX_TWIML_CHARACTERS = 4000  # Twilio's Call resource page
+_LIST = "/2010-04-01/Accounts/{account_sid}/Calls.json"
 _ROUTE = "/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}.json"
 
 
@@ -77,7 +80,7 @@ class RestApi:
         self._secrets = {carrier.options.account_sid: carrier.options.auth_token, **(api_keys or {})}
         self._over_code = over_code
         app = web.Application()
-        app.add_routes([web.post(_ROUTE, self._handle), web.get(_ROUTE, self._handle)])
+        app.add_routes([make(route, self._handle) for route in (_LIST, _ROUTE) for make in (web.post, web.get)])
         self._runner = web.AppRunner(app, access_log=None)
 
     async def __aenter__(self) -> Self:
@@ -93,12 +96,13 @@ class RestApi:
 
     async def _handle(self, request: web.Request) -> web.Response:
         form = await request.post()
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        call_sid = request.match_info["call_sid"]
+        fields = MultiDict((name, value) for name, value in form.items() if isinstance(value, str))
+        call_sid = request.match_info.get("call_sid", "")
         try:
             self._check_credentials(request)
-            body = await self._act(request, call_sid, fields)
-            status = 200
+            self._check_account(request)
+            body = await self._act(request, call_sid, fields) if call_sid else self._act_on_list(request, fields)
+            status = 201 if request.method == "POST" and not call_sid else 200
         except _ApiError as error:
             status = error.status
             more = f"https://www.twilio.com/docs/errors/{error.code}"
@@ -116,22 +120,29 @@ class RestApi:
         if scheme.lower() != "basic" or expected is None or not hmac.compare_digest(expected, secret):
             raise _ApiError(401, WRONG_CREDENTIALS, "Authenticate")
 
+    def _check_account(self, request: web.Request) -> None:
+        if request.match_info["account_sid"] != self._carrier.options.account_sid:
+            raise _ApiError(404, NOT_FOUND, f"The requested resource {request.path} was not found")
+
     async def _act(self, request: web.Request, call_sid: str, fields: Mapping[str, str]) -> dict[str, object]:
         identity = self._carrier.identity(call_sid)
-        if identity is None or request.match_info["account_sid"] != self._carrier.options.account_sid:
+        if identity is None:
             raise _ApiError(404, NOT_FOUND, f"The requested resource {request.path} was not found")
         if request.method == "POST":
             await self._update(self._carrier.live(call_sid), request.path, fields)
-        return {
-            "sid": call_sid,
-            "account_sid": self._carrier.options.account_sid,
-            "api_version": "2010-04-01",
-            "direction": "inbound",
-            "from": identity.from_number,
-            "to": identity.to_number,
-            "status": identity.status,
-            "uri": request.path,
-        }
+        return call_resource(identity, self._carrier.options.account_sid)
+
+    def _act_on_list(self, request: web.Request, fields: "MultiDict[str]") -> dict[str, object]:
+        account_sid = self._carrier.options.account_sid
+        if request.method == "POST":
+            try:
+                order = read_order(fields)
+            except OrderError as wrong:
+                raise _ApiError(400, wrong.code, str(wrong)) from wrong
+            identity = self._carrier.identity(self._carrier.create(order))
+            assert identity is not None
+            return call_resource(identity, account_sid)
+        return call_list(self._carrier.identities(), request.path, request.query, account_sid)
 
     async def _update(self, call: Call | None, path: str, fields: Mapping[str, str]) -> None:
         if self.failure is not None:

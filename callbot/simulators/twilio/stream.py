@@ -13,25 +13,21 @@ from callbot.simulators.twilio.app_socket import AppSocket
 from callbot.simulators.twilio.checks import Clear, Mark, Media, read_message
 from callbot.simulators.twilio.clock import Clock
 from callbot.simulators.twilio.composer import Composer
+from callbot.simulators.twilio.fault_messages import messages_of
 from callbot.simulators.twilio.faults import (
     TIMED_FAULTS,
     DtmfStorm,
-    DuplicateStart,
     EndStream,
     HangUpStyle,
     LoseFrames,
-    MarkFlood,
     MediaBeforeStart,
     Mute,
     NeverStart,
-    OtherTrack,
     RawMessage,
-    SendGarbage,
     Stall,
     StopAfterStart,
     StopReading,
     TimedFault,
-    garbage_message,
 )
 from callbot.simulators.twilio.line import Delays
 from callbot.simulators.twilio.options import StreamSetup
@@ -43,7 +39,6 @@ from callbot.simulators.twilio.stream_log import StreamLog
 APP_READS_SLOWLY = 31930
 BACKLOG_MESSAGES = 250  # 5 s of frames that the app has not taken: then the caller's audio is thrown away
 STORM_KEYS = "0123456789*#ABCD"
-OTHER_VOICE = bytes((0x90, 0x10)) * (FRAME_BYTES // 2)  # a loud tone of 4 kHz, which no caller's audio holds
 
 
 class MediaStream:
@@ -139,9 +134,8 @@ class MediaStream:
 
     def press(self, digit: str) -> None:
         """Send one DTMF message."""
-        now_s = self._clock.now()
-        self.log.tell(now_s, "dtmf", digit)
-        self._send(self._composer.dtmf(digit), now_s)
+        self.log.tell(self._clock.now(), "dtmf", digit)
+        self._send(self._composer.dtmf(digit), self._clock.now())
 
     def inject(self, fault: TimedFault) -> None:
         """Let a fault strike now, whatever its `at_ms`."""
@@ -333,24 +327,15 @@ class MediaStream:
 
     def _carry_out(self, fault: TimedFault, at_s: float) -> None:
         self.log.tell(at_s, "injected", repr(fault))
+        for message in messages_of(fault, self._composer, self.setup.stream_sid):
+            self._send(message, at_s)
         match fault:
-            case DuplicateStart(call_sid=call_sid):
-                self._send(self._composer.start(call_sid), at_s)
-            case SendGarbage(kind=kind, times=times):
-                for _ in range(times):
-                    self._send(garbage_message(kind, self.setup.stream_sid, self._composer.sequence), at_s)
             case DtmfStorm(presses=presses):
                 self._storm += presses
-            case MarkFlood(marks=marks):
-                for number in range(marks):
-                    self._send(self._composer.mark(f"never-sent-{number}"), at_s)
             case Stall(for_ms=for_ms):
                 self._delays.stall(at_s, for_ms / 1000)
             case LoseFrames(frames=frames):
                 self._lose += frames
-            case OtherTrack(frames=frames):
-                for _ in range(frames):
-                    self._send(self._composer.media(OTHER_VOICE, "outbound"), at_s)
             case Mute(for_ms=for_ms):
                 self._muted_until_s = at_s + for_ms / 1000
             case StopReading(for_ms=for_ms):

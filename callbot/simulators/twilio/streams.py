@@ -104,7 +104,7 @@ class CallStreams:
             socket = await self._open(verb, stream, url)
             if socket is None:
                 return
-            self._start(stream, socket, tasks)
+            self._start(stream, socket)
             report("stream-started")
             await stream.run()
             report("stream-stopped")
@@ -181,18 +181,27 @@ class CallStreams:
             return HandshakeFailure(31901, 0, f"{urlsplit(url).netloc} is not reachable from this stand-in")
         return await AppSocket.open(url, address, self._client.sign("stream", url), self._options.tls)
 
-    def _start(self, stream: MediaStream, socket: AppSocket, tasks: asyncio.TaskGroup) -> None:
+    def _start(self, stream: MediaStream, socket: AppSocket) -> None:
         self._handset.attach(stream)  # before the first beat, which would go nowhere otherwise
-        if self._handset.zero_s is None:
-            self._handset.start()
-            tasks.create_task(self._handset.run())
+        self._start_handset()
         stream.begin(socket)
         self.started += 1
         self._tell(self._clock.now(), "stream_started", stream.setup.stream_sid)
-        if self._on_started is not None:
-            self._on_started()
+        self.open_line()
         for second in [fault for fault in self._seconds_left if fault.at_ms >= 0]:
             self._open_second(_verb_of(stream), stream.setup.url, second)
+
+    def open_line(self) -> None:
+        """Let the caller begin to speak and to hear, if that has not happened."""
+        self._start_handset()
+        if self._on_started is not None:
+            self._on_started()
+
+    def _start_handset(self) -> None:
+        assert self._tasks is not None
+        if self._handset.zero_s is None:
+            self._handset.start()
+            self._tasks.create_task(self._handset.run())
 
     def _open_second(self, verb: twiml.Stream, url: str, fault: SecondSocket) -> None:
         assert self._tasks is not None
