@@ -17,6 +17,7 @@ from callbot.simulators.twilio.carrier import Carrier
 from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.report_text import describe, problems
+from callbot.simulators.twilio.rest import RestApi
 from callbot.simulators.twilio.script import Speak, Step, WaitUntilBotQuiet, WaitUntilBotSpeaks
 from callbot.simulators.twilio.wav import WavError, read_wav
 
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (WavError, ValueError) as error:
         parser.error(str(error))
     try:
-        report = asyncio.run(Carrier(options).call(script, from_number=given.from_number, to_number=given.to_number))
+        report = asyncio.run(_call(Carrier(options), script, given))
+    except OSError as error:
+        parser.error(f"--rest-port {given.rest_port}: {error.strerror or error}; choose another")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the call was dropped\n")
         return 130
@@ -50,6 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.save is not None and not _save(report, given.save):
         return 2
     return 1 if problems(report) else 0
+
+
+async def _call(carrier: Carrier, script: Sequence[Step], given: argparse.Namespace) -> CallReport:
+    if given.rest_port is None:
+        return await carrier.call(script, from_number=given.from_number, to_number=given.to_number)
+    async with RestApi(carrier, port=given.rest_port) as api:
+        sys.stderr.write(f"REST API on {api.url}, with the account's sid and auth token\n")
+        return await carrier.call(script, from_number=given.from_number, to_number=given.to_number)
 
 
 def _script(paths: Sequence[Path], *, greeting: bool, quiet_ms: int, patience_s: float) -> list[Step]:
@@ -99,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--patience-s", type=float, default=15.0, metavar="S", help="how long to wait for an answer (default: %(default)s)"
     )
+    parser.add_argument("--rest-port", type=int, metavar="PORT", help="serve the REST API meanwhile (0: any free port)")
     parser.add_argument("--max-call-s", type=float, default=300.0, metavar="S", help="time limit (default: %(default)s)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write a stereo WAV of the call")
     return parser
