@@ -21,9 +21,11 @@ from callbot.simulators.twilio.dialling import Dialling
 from callbot.simulators.twilio.faults import Fault, HangUpStyle, TimedFault, WrongSignature
 from callbot.simulators.twilio.handset import CallEndedError, Handset, WaitTimeoutError
 from callbot.simulators.twilio.instructions import Instructions
+from callbot.simulators.twilio.keypad import Keypad
 from callbot.simulators.twilio.line import LineModel, Microphone
 from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.outbound import OutboundCall
+from callbot.simulators.twilio.recordings import Recordings
 from callbot.simulators.twilio.records import CallEnd, StreamEnd
 from callbot.simulators.twilio.report import CallReport, build_report
 from callbot.simulators.twilio.script import Line, Script, run_script
@@ -50,6 +52,7 @@ class Call:
         faults: Sequence[Fault],
         line: LineModel,
         conferences: Conferences,
+        recordings: Recordings,
         order: OutboundCall | None = None,
     ) -> None:
         direction: Literal["inbound", "outbound-api"] = "inbound" if order is None else "outbound-api"
@@ -79,7 +82,8 @@ class Call:
             tell=self._state.tell,
         )
         dialling = Dialling(self._state, self._requests, self._handset, self._streams.open_line, conferences)
-        self._instructions = Instructions(self._state, self._requests, self._streams, dialling, faults, order)
+        keypad = Keypad(self._state, self._requests, self._handset, self._streams.open_line, recordings)
+        self._instructions = Instructions(self._state, self._requests, self._streams, dialling, keypad, faults, order)
         self._progress = CallProgress(self._state, self._requests, order)
         self._script_task: asyncio.Task[None] | None = None
         self._script_failure = ""

@@ -152,6 +152,11 @@ class CallRequests:
         ]
         self.exchanges.append(await self._client.send("conference-status", url, method, fields))
 
+    async def report_recording(self, url: str, method: str, extra: tuple[tuple[str, str], ...]) -> None:
+        """Send a recording's status callback."""
+        fields = [("AccountSid", self._options.account_sid), ("CallSid", self._identity.call_sid), *extra]
+        self.exchanges.append(await self._client.send("recording-status", url, method, fields))
+
     def _progress(self, identity: CallIdentity, duration_s: float | None) -> list[tuple[str, str]]:
         self._reported[identity.call_sid] = number = self._reported.get(identity.call_sid, -1) + 1
         over = [] if duration_s is None else [

@@ -13,6 +13,7 @@ from callbot.simulators.twilio.faults import Fault
 from callbot.simulators.twilio.line import LineModel
 from callbot.simulators.twilio.options import CarrierOptions
 from callbot.simulators.twilio.outbound import OutboundCall
+from callbot.simulators.twilio.recordings import Recordings
 from callbot.simulators.twilio.report import CallReport
 from callbot.simulators.twilio.script import Script
 
@@ -32,6 +33,7 @@ class Carrier:
         self._placed = 0
         self._live: dict[str, Call] = {}
         self._known: dict[str, CallIdentity] = {}
+        self.recordings = Recordings()
         self._conferences = Conferences()
         self._placed_tasks: dict[str, asyncio.Task[CallReport]] = {}
 
@@ -66,6 +68,7 @@ class Carrier:
             faults=faults,
             line=line or LineModel(),
             conferences=self._conferences,
+            recordings=self.recordings,
         )
         return await self._run(call)
 
@@ -88,6 +91,7 @@ class Carrier:
             faults=(),
             line=LineModel(),
             conferences=self._conferences,
+            recordings=self.recordings,
             order=order,
         )
         call_sid = call.identity.call_sid

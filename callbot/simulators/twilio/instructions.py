@@ -1,6 +1,5 @@
 """Carries out the TwiML of one call: document after document, verb after verb."""
 
-import asyncio
 from collections.abc import Sequence
 from enum import Enum
 
@@ -10,6 +9,7 @@ from callbot.simulators.twilio.call_requests import CallRequests, Document, read
 from callbot.simulators.twilio.call_state import CallState
 from callbot.simulators.twilio.dialling import Dialling
 from callbot.simulators.twilio.faults import Fault, ReplayVoiceWebhook
+from callbot.simulators.twilio.keypad import Keypad
 from callbot.simulators.twilio.outbound import OutboundCall
 from callbot.simulators.twilio.records import CallEnd
 from callbot.simulators.twilio.streams import CallStreams
@@ -35,6 +35,7 @@ class Instructions:
         requests: CallRequests,
         streams: CallStreams,
         dialling: Dialling,
+        keypad: Keypad,
         faults: Sequence[Fault],
         order: OutboundCall | None,
     ) -> None:
@@ -43,6 +44,7 @@ class Instructions:
         self._requests = requests
         self._streams = streams
         self._dialling = dialling
+        self._keypad = keypad
         self._faults = faults
         self._order = order
         self._fallback_used = False
@@ -160,8 +162,16 @@ class Instructions:
                 dialled = await self._dialling.dial(verb, base_url)
                 if verb.action and not state.interrupted.is_set():
                     return await self._follow("dial-action", base_url, verb.action, verb.method, dialled.fields())
-            case twiml.Gather():
-                return await self._gather(verb, base_url)
+            case twiml.Gather(action=action, method=method):
+                fields = await self._keypad.gather(verb, lambda: self._say_all(verb.prompts))
+                if fields is not None:
+                    return await self._follow("gather-action", base_url, action, method, fields)
+            case twiml.Record(action=action, method=method):
+                fields = await self._keypad.record(verb, base_url)
+                if fields is not None and state.is_over:
+                    await self._requests.fetch("record-action", joined(base_url, action) or base_url, method, fields)
+                elif fields is not None:
+                    return await self._follow("record-action", base_url, action, method, fields)
             case twiml.Hangup():
                 state.end = state.end or CallEnd.HANGUP_VERB
                 return _Next.HANG_UP
@@ -172,7 +182,7 @@ class Instructions:
                 return _Next.HANG_UP
             case twiml.Unperformed(name):
                 state.note("unperformed", f"<{name}> is valid TwiML; this stand-in cannot perform it and goes on behind it")
-            case twiml.Record() | twiml.Start() | twiml.Stop():
+            case twiml.Start() | twiml.Stop():
                 name = type(verb).__name__
                 state.note("unperformed", f"<{name}> is valid TwiML; this stand-in cannot perform it and goes on behind it")
         return _Next.VERB
@@ -192,56 +202,6 @@ class Instructions:
     def _asks_after_hang_up(self) -> bool:
         return self._state.end is CallEnd.CALLER and self._options.action_after_hang_up
 
-    async def _gather(self, verb: twiml.Gather, base_url: str) -> Document | _Next:
-        state = self._state
-        keys: asyncio.Queue[str] = asyncio.Queue()
-        state.keys = keys
-        self._streams.open_line()
-        pressed, finished = "", ""
-        try:
-            first = await state.unless_interrupted(self._first_key(verb, keys))
-            while first is not None and not finished:
-                if first == verb.finish_on_key:
-                    finished = first
-                    break
-                pressed += first
-                if verb.digits is not None and len(pressed) >= verb.digits:
-                    break
-                first = await state.unless_interrupted(self._next_key(keys, verb.timeout_s))
-        finally:
-            state.keys = None
-        state.note("gathered", pressed or "nothing")
-        if state.interrupted.is_set() or not (pressed or verb.action_on_empty_result):
-            return _Next.VERB
-        extra = (("Digits", pressed), ("FinishedOnKey", finished))
-        return await self._follow("gather-action", base_url, verb.action, verb.method, extra)
-
-    async def _first_key(self, verb: twiml.Gather, keys: "asyncio.Queue[str]") -> str | None:
-        """Wait for a key while the prompts are heard, and for `timeout_s` behind them."""
-        async with asyncio.TaskGroup() as tasks:
-            saying = tasks.create_task(self._say_all(verb.prompts))
-            key = tasks.create_task(keys.get())
-            await asyncio.wait((saying, key), return_when=asyncio.FIRST_COMPLETED)
-            saying.cancel()
-            if not key.done():
-                await asyncio.wait((key, tasks.create_task(self._state.clock.sleep(verb.timeout_s))),
-                                   return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
-            if key.done():
-                return key.result()
-            key.cancel()
-        return None
-
     async def _say_all(self, prompts: Sequence[twiml.Say | twiml.Pause | twiml.Play]) -> None:
         for prompt in prompts:
             await self._sound(prompt)
-
-    async def _next_key(self, keys: "asyncio.Queue[str]", timeout_s: float) -> str | None:
-        async with asyncio.TaskGroup() as tasks:
-            key = tasks.create_task(keys.get())
-            late = tasks.create_task(self._state.clock.sleep(timeout_s))
-            await asyncio.wait((key, late), return_when=asyncio.FIRST_COMPLETED)
-            late.cancel()
-            if key.done():
-                return key.result()
-            key.cancel()
-        return None

@@ -10,7 +10,7 @@ from callbot.simulators.twilio.twiml_reader import SCHEMA
 _TOLD = frozenset({
     "answered", "app_gave_up", "application_error", "bot_speech_end", "bot_speech_start", "bridged",
     "caller_speech_end", "caller_speech_start", "clear", "conference", "debugger", "dial", "dial_refused", "dtmf",
-    "ended", "gathered", "hung_up", "placed", "play", "query_dropped", "redirected", "say", "script_failed",
+    "ended", "gathered", "hung_up", "placed", "play", "query_dropped", "recording", "redirected", "say", "script_failed",
     "socket_closed", "socket_left_open", "stop", "stream_started", "twiml_warning", "underrun", "unperformed",
 })  # fmt: skip
 _FAULTS_SHOWN = 20

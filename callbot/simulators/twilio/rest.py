@@ -27,6 +27,11 @@ from callbot.simulators.twilio.rest_calls import OrderError, call_list, call_res
 INVALID_PARAMETER, WRONG_CREDENTIALS, NOT_FOUND, INVALID_URL, CALL_OVER = 20001, 20003, 20404, 21205, 21220
 MAX_TWIML_CHARACTERS = 4000  # Twilio's Call resource page
 _LIST = "/2010-04-01/Accounts/{account_sid}/Calls.json"
+_RECORDINGS = (
+    "/2010-04-01/Accounts/{account_sid}/Recordings.json",
+    "/2010-04-01/Accounts/{account_sid}/Recordings/{file}",
+    "/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}/Recordings.json",
+)
 _ROUTE = "/2010-04-01/Accounts/{account_sid}/Calls/{call_sid}.json"
 
 
@@ -54,6 +59,11 @@ class _ApiError(Exception):
         super().__init__(text)
         self.status, self.code = status, code
 
+    def body(self) -> dict[str, object]:
+        """What the API answers, in Twilio's form."""
+        more = f"https://www.twilio.com/docs/errors/{self.code}"
+        return {"code": self.code, "message": str(self), "more_info": more, "status": self.status}
+
 
 class RestApi:
     """An async context manager that serves the API; `url` is its origin.
@@ -80,6 +90,7 @@ class RestApi:
         self._secrets = {carrier.options.account_sid: carrier.options.auth_token, **(api_keys or {})}
         self._over_code = over_code
         app = web.Application()
+        app.add_routes([web.get(route, self._handle_recordings) for route in _RECORDINGS])
         app.add_routes([make(route, self._handle) for route in (_LIST, _ROUTE) for make in (web.post, web.get)])
         self._runner = web.AppRunner(app, access_log=None)
 
@@ -104,11 +115,31 @@ class RestApi:
             body = await self._act(request, call_sid, fields) if call_sid else self._act_on_list(request, fields)
             status = 201 if request.method == "POST" and not call_sid else 200
         except _ApiError as error:
-            status = error.status
-            more = f"https://www.twilio.com/docs/errors/{error.code}"
-            body = {"code": error.code, "message": str(error), "more_info": more, "status": status}
+            status, body = error.status, error.body()
         self.requests.append(ApiRequest(request.method, call_sid, tuple(fields.items()), status))
         return web.json_response(body, status=status)
+
+    async def _handle_recordings(self, request: web.Request) -> web.Response:
+        try:
+            self._check_credentials(request)
+            self._check_account(request)
+            return self._recordings(request)
+        except _ApiError as error:
+            return web.json_response(error.body(), status=error.status)
+
+    def _recordings(self, request: web.Request) -> web.Response:
+        kept = self._carrier.recordings
+        if "file" not in request.match_info:
+            found = kept.of(request.match_info.get("call_sid", ""))
+            page = {"page": 0, "page_size": max(50, len(found)), "uri": request.path, "next_page_uri": None}
+            return web.json_response({"recordings": [recording.resource() for recording in found], **page})
+        sid, _, kind = request.match_info["file"].partition(".")
+        recording = kept.find(sid)
+        if recording is None or kind not in {"", "wav", "json"}:
+            raise _ApiError(404, NOT_FOUND, f"The requested resource {request.path} was not found")
+        if kind == "json":
+            return web.json_response(recording.resource())
+        return web.Response(body=recording.wav(), content_type="audio/x-wav")
 
     def _check_credentials(self, request: web.Request) -> None:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
