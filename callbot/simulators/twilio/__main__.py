@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             voice_path=given.voice_path,
             status_path=given.status_path,
             max_call_s=given.max_call_s,
+            audible_say=given.audible_say,
         )
         script = _script(given.wav, greeting=given.greeting, quiet_ms=given.quiet_ms, patience_s=given.patience_s)
     except (WavError, ValueError) as error:
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--patience-s", type=float, default=15.0, metavar="S", help="how long to wait for an answer (default: %(default)s)"
     )
+    parser.add_argument("--audible-say", action="store_true", help="let <Say> be heard, spoken by espeak-ng")
     parser.add_argument("--rest-port", type=int, metavar="PORT", help="serve the REST API meanwhile (0: any free port)")
     parser.add_argument("--max-call-s", type=float, default=300.0, metavar="S", help="time limit (default: %(default)s)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write a stereo WAV of the call")

@@ -9,9 +9,8 @@ from callbot.simulators.twilio.addresses import joined
 from callbot.simulators.twilio.call_requests import CallIdentity, CallRequests, new_sid, read_document
 from callbot.simulators.twilio.call_state import CallState
 from callbot.simulators.twilio.conference import Conferences
-from callbot.simulators.twilio.handset import Handset, split_frames
+from callbot.simulators.twilio.handset import Handset, Voice
 from callbot.simulators.twilio.outbound import CALL_STATUS, Callee
-from callbot.simulators.twilio.playout import SILENCE
 from callbot.simulators.twilio.twiml_reader import TwimlError, parse
 
 INVALID_CALLER_ID = 13214
@@ -32,16 +31,6 @@ class Dialled:
         if self.bridged:
             given.append(("DialCallDuration", str(round(self.duration_s))))
         return tuple(given)
-
-
-class _Voice:
-    """The other end of a bridged call: says what it says, once, and listens."""
-
-    def __init__(self, says: bytes) -> None:
-        self._frames = iter(split_frames(says))
-
-    def beat(self, _voice: bytes, _at_s: float) -> bytes:
-        return next(self._frames, SILENCE)
 
 
 class Dialling:
@@ -110,7 +99,7 @@ class Dialling:
         began_s = state.clock.now()
         if accepted and not state.interrupted.is_set():
             state.note("bridged", target.address)
-            self._handset.attach(_Voice(callee.says))
+            self._handset.attach(Voice(callee.says))
             await state.sleep(min(callee.talk_s, verb.time_limit_s))
             self._handset.attach(None)
         duration_s = state.clock.now() - began_s

@@ -74,6 +74,17 @@ def split_frames(audio: bytes) -> list[bytes]:
     return [audio[at : at + FRAME_BYTES].ljust(FRAME_BYTES, b"\xff") for at in range(0, len(audio), FRAME_BYTES)]
 
 
+class Voice:
+    """Somebody, or a machine, at the other end who says this (8 kHz mu-law) once, and listens."""
+
+    def __init__(self, says: bytes) -> None:
+        self._frames = iter(split_frames(says))
+
+    def beat(self, _voice: bytes, _at_s: float) -> bytes:
+        """Return the next frame, silence behind the last; see `Listener`."""
+        return next(self._frames, SILENCE)
+
+
 class Handset:
     """Mouth, ear and recorder of one caller. `note` receives (clock time, kind, detail) of what happens."""
 

@@ -12,6 +12,7 @@ from callbot.simulators.twilio.faults import Fault, ReplayVoiceWebhook
 from callbot.simulators.twilio.keypad import Keypad
 from callbot.simulators.twilio.outbound import OutboundCall
 from callbot.simulators.twilio.records import CallEnd
+from callbot.simulators.twilio.speech import spoken
 from callbot.simulators.twilio.streams import CallStreams
 from callbot.simulators.twilio.twiml_reader import SCHEMA, TwimlError, parse
 
@@ -191,7 +192,10 @@ class Instructions:
         match verb:
             case twiml.Say(text=text, loop=loop):
                 self._state.note("say", text)
-                await self._state.sleep(len(text) * max(1, loop) * self._options.say_ms_per_character / 1000)
+                if self._options.audible_say:
+                    await self._streams.announce(await spoken(text, verb.language) * max(1, loop), self._state.sleep)
+                else:
+                    await self._state.sleep(len(text) * max(1, loop) * self._options.say_ms_per_character / 1000)
             case twiml.Pause(length_s=length_s):
                 await self._state.sleep(length_s)
             case twiml.Play(url=url, digits=digits):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from callbot.simulators.twilio.faults import Fault, HangUpStyle
 from callbot.simulators.twilio.line import LineModel
 from callbot.simulators.twilio.outbound import Callee, Outcome
+from callbot.simulators.twilio.speech import PROGRAM, is_installed
 
 type DialOutcome = Literal["completed", "busy", "no-answer", "failed"]
 
@@ -36,6 +37,7 @@ class CarrierOptions:
     seed: int | None = None
     setup_ms: tuple[int, int] = (20, 120)  # from the TwiML answer to the handshake; the true figure is unknown
     say_ms_per_character: float = 60.0  # ordinary speech: about 15 characters a second
+    audible_say: bool = False  # spoken by espeak-ng, and heard; it takes as long as it takes
     dial_outcome: DialOutcome = "completed"
     dial_talk_s: float = 2.0
     parties: Mapping[str, Callee] = field(default_factory=dict)  # who answers at which number; others as said above
@@ -61,6 +63,8 @@ class CarrierOptions:
                 raise ValueError(f"connect_to must look like http://127.0.0.1:8080, not {address!r}")
         if not self.addresses:
             raise ValueError("connect_to needs at least one address")
+        if self.audible_say and not is_installed():
+            raise ValueError(f"audible_say needs {PROGRAM}, which is not installed here (apt install {PROGRAM})")
         if not self.auth_token:
             raise ValueError("auth_token is empty: nothing could be signed")
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from callbot.simulators.twilio import twiml
@@ -18,7 +18,7 @@ from callbot.simulators.twilio.faults import (
     SecondSocket,
     TimedFault,
 )
-from callbot.simulators.twilio.handset import FRAME_S, Handset
+from callbot.simulators.twilio.handset import FRAME_S, Handset, Voice
 from callbot.simulators.twilio.line import LineModel, Microphone
 from callbot.simulators.twilio.options import CarrierOptions, StreamSetup
 from callbot.simulators.twilio.records import StreamEnd
@@ -196,6 +196,15 @@ class CallStreams:
         self._start_handset()
         if self._on_started is not None:
             self._on_started()
+
+    async def announce(self, audio: bytes, sleep: Callable[[float], Awaitable[None]]) -> None:
+        """Let the caller hear mu-law audio; `sleep` waits for its end, or until the call is interrupted."""
+        self._start_handset()
+        self._handset.attach(Voice(audio))
+        try:
+            await sleep(len(audio) / 8000)
+        finally:
+            self._handset.attach(None)
 
     def _start_handset(self) -> None:
         assert self._tasks is not None
