@@ -47,7 +47,8 @@ def parse(document: str) -> Reading:
     cleaned = without_strangers(root, warnings.append)
     verbs: list[twiml.Verb] = []
     for child in cleaned.children:
-        verb = twiml.Unperformed(child.name) if child.name in UNPERFORMED else _READERS[child.name](child, warnings.append)
+        read = _READERS.get(child.name)  # what may stand here and has no reader is not performed
+        verb = twiml.Unperformed(child.name) if read is None else read(child, warnings.append)
         if isinstance(verb, twiml.Reject) and verbs:
             warnings.append("<Reject> must be the first verb: later the call has been answered")
         if verb is not None:

@@ -24,7 +24,7 @@ def _shape(attributes: str = "", children: str = "", *, text: bool = False) -> S
 
 _SSML = "break emphasis lang p phoneme prosody s say-as sub w amazon:effect amazon:domain"
 _STATUS = "statusCallback statusCallbackMethod statusCallbackEvent"
-_RECORDING = "recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent"
+_RECORDING = "recordingStatusCallback recordingStatusCallbackMethod recordingStatusCallbackEvent recordingConfigurationId"
 _MACHINES = (
     "machineDetection machineDetectionTimeout machineDetectionSpeechThreshold machineDetectionSpeechEndThreshold "
     "machineDetectionSilenceTimeout amdStatusCallback amdStatusCallbackMethod"
@@ -38,13 +38,13 @@ UNPERFORMED = frozenset({
 SHAPES: Mapping[str, Shape] = {
     "Response": _shape(
         children="Say Play Pause Connect Dial Gather Hangup Record Redirect Reject Start Stop Enqueue Leave Refer Pay "
-        "Prompt Echo Sms"
+        "Prompt Echo Sms Queue"
     ),
     "Say": _shape("voice language loop", _SSML, text=True),
     "Play": _shape("digits loop", text=True),
     "Pause": _shape("length"),
-    "Hangup": _shape(),
-    "Reject": _shape("reason"),
+    "Hangup": _shape("", "Parameter"),
+    "Reject": _shape("reason", "Parameter"),
     "Redirect": _shape("method", text=True),
     "Record": _shape(f"action method timeout finishOnKey maxLength playBeep trim transcribe transcribeCallback {_RECORDING}"),
     "Gather": _shape(
@@ -63,7 +63,7 @@ SHAPES: Mapping[str, Shape] = {
     "Parameter": _shape("name value"),
     "Dial": _shape(
         f"action method timeout timeLimit callerId answerOnBridge record hangupOnStar ringTone trim sequential "
-        f"recordingTrack referUrl referMethod events {_RECORDING}",
+        f"recordingTrack referUrl referMethod events passports {_RECORDING}",
         "Number Sip Client Conference Queue Application Sim WhatsApp",
         text=True,
     ),

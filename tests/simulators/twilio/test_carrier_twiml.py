@@ -1,8 +1,11 @@
 """TwiML is read as Twilio documents it: what it does not know is a warning, and the rest is carried out."""
 
 from typing import Any
+from xml.sax.saxutils import escape
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callbot.simulators.twilio.twiml import (
     Connect,
@@ -23,6 +26,7 @@ from callbot.simulators.twilio.twiml import (
     Verb,
 )
 from callbot.simulators.twilio.twiml_reader import Reading, TwimlError, parse
+from callbot.simulators.twilio.twiml_schema import SHAPES, UNPERFORMED
 
 SAID = (Say("behind it"),)
 
@@ -173,3 +177,26 @@ def test_what_is_no_response_document_cannot_be_parsed(document: str) -> None:
     with pytest.raises(TwimlError) as caught:
         parse(document)
     assert caught.value.code == 12100
+
+
+MARKUP = st.recursive(
+    st.text(alphabet="ab <&;", max_size=6).map(escape),
+    lambda inner: st.builds(
+        lambda name, attributes, parts: f"<{name}{attributes}>{''.join(parts)}</{name}>",
+        st.sampled_from([*SHAPES, *UNPERFORMED, "break", "Oops"]),
+        st.dictionaries(
+            st.sampled_from(sorted({name for shape in SHAPES.values() for name in shape.attributes} | {"oops"})),
+            st.sampled_from(["", "1", "-1", "true", "GET", "https://[bad", "99999999999"]),
+            max_size=3,
+        ).map(lambda given: "".join(f' {name}="{value}"' for name, value in given.items())),
+        st.lists(inner, max_size=3),
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(MARKUP, max_size=4).map("".join))
+def test_anything_that_is_xml_is_read(inside: str) -> None:
+    reading = parse(f"<Response>{inside}</Response>")
+    assert all(warning for warning in reading.warnings)
+    assert len(reading.verbs) <= inside.count("<")
