@@ -52,13 +52,14 @@ async def serve_calls(
     registry = CollectorRegistry()
     calls = EarlyCalls()
     shared = shared_store(settings, clock)
+    conversations = MemoryConversations(clock)
     store = MemoryCallStore(clock) if shared is None else shared
     siblings = None if place is None else WorkerMetrics(place, registry)
     loading: asyncio.Task[None] | None = None
 
     def begin(port: int) -> None:
         nonlocal loading
-        coming = _load(settings, calls, store, registry, clock, beside, on_loaded)
+        coming = _load(settings, calls, store, conversations, registry, clock, beside, on_loaded)
         loading = beside.create_task(coming, name="loading")
         if on_started is not None:
             on_started(port)
@@ -77,6 +78,7 @@ async def serve_calls(
             metrics_registry=registry,
             listener=listener,
             on_webhook=calls.hear,
+            on_call_over=conversations.forget,
             on_started=begin,
             shutdown=shutdown,
             share=share,
@@ -94,6 +96,7 @@ async def _load(
     settings: Settings,
     calls: EarlyCalls,
     store: MemoryCallStore | RedisCallStore,
+    conversations: MemoryConversations,
     registry: CollectorRegistry,
     clock: Callable[[], float],
     beside: asyncio.TaskGroup,
@@ -124,7 +127,7 @@ async def _load(
     services = CallServices(
         brief=brief,
         opener=prewarmer,
-        conversations=MemoryConversations(clock),
+        conversations=conversations,
         record_ending=store.record_ending,
         log=log,
         clock=clock,

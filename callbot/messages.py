@@ -81,6 +81,7 @@ class Outcome(StrEnum):
     """How a call ended, for its summary and the metrics."""
 
     COMPLETED = "completed"  # somebody ended it, or a limit that was set
+    BROKEN = "broken"  # the stream's socket was lost: the caller may well be there, and a new stream carries on
     MODEL_UNREACHABLE = "model_unreachable"
     MOVED = "moved"  # this instance stops, a new stream carries on
     FAILED = "failed"  # a dead stream, or a fault of ours

@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     refusal_lines_per_s: float = Field(1.0, gt=0)  # log lines for each reason; ten seconds' worth may come at once
     max_messages_per_s: int = Field(75, ge=60)  # a healthy stream has 50 frames and a few marks; a silent line earns a clump
     token_ttl_s: float = Field(60.0, gt=0, le=600)
-    stream_attempts: int = Field(3, ge=1, le=10)
+    stream_attempts: int = Field(3, ge=1, le=10)  # streams of one call in any minute; then the apology
     prewarm: bool = True
     prewarm_s: float = Field(10.0, gt=0, le=60)
     max_prewarmed: int = Field(8, ge=0, le=1000)

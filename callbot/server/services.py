@@ -29,7 +29,8 @@ def prepare_nothing(call_sid: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerServices:
     """The parts that the routes share. `clock` is monotonic seconds; `on_webhook` hears the CallSid of a new call once its
-    answer is ready, and must not wait. `all_figures` is what /metrics tells when this process's registry is not all.
+    answer is ready, `on_call_over` that of one that Twilio says is over: neither may wait.
+    `all_figures` is what /metrics tells when this process's registry is not all.
     """
 
     settings: Settings
@@ -38,6 +39,7 @@ class ServerServices:
     signatures: SignatureCheck
     callers: CallerLists
     caller_rate: CallerRate
+    stream_rate: CallerRate  # streams of one call in any minute
     registry: CallRegistry
     metrics: ServerMetrics
     refusals: RefusalBook
@@ -45,6 +47,7 @@ class ServerServices:
     newcomers: NewcomerBudget
     clock: Callable[[], float] = time.monotonic
     on_webhook: Callable[[str], None] = prepare_nothing
+    on_call_over: Callable[[str], None] = prepare_nothing
     all_figures: Callable[[], Awaitable[bytes]] | None = None
 
     def note_refusal(self, kind: RefusalKind, reason: str, **context: str | int) -> None:
@@ -62,6 +65,7 @@ class ServerServices:
         metrics_registry: CollectorRegistry | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_webhook: Callable[[str], None] = prepare_nothing,
+        on_call_over: Callable[[str], None] = prepare_nothing,
         all_figures: Callable[[], Awaitable[bytes]] | None = None,
     ) -> Self:
         """The services that these settings describe. CALLBOT_INSECURE has no effect on Cloud Run."""
@@ -80,12 +84,14 @@ class ServerServices:
             ),
             callers=CallerLists(settings.allow_callers, settings.deny_callers),
             caller_rate=CallerRate(settings.max_calls_per_caller_per_minute, clock),
+            stream_rate=CallerRate(settings.stream_attempts, clock),
             registry=registry,
             metrics=metrics,
             refusals=RefusalBook(metrics, log, settings.refusal_lines_per_s, clock),
             log=log,
             clock=clock,
             on_webhook=on_webhook,
+            on_call_over=on_call_over,
             newcomers=NewcomerBudget(settings.newcomer_share, lambda: registry.live > 0, clock),
             all_figures=all_figures,
         )

@@ -27,6 +27,7 @@ from callbot.messages import (
 )
 from callbot.states.record import CallRecord, End, Step, Trigger
 from callbot.states.regions import session as sessions
+from callbot.states.regions.goodbye import Due
 from callbot.states.regions.session import Session
 
 
@@ -41,11 +42,24 @@ def give_up(record: CallRecord, reason: str) -> Step:
     return Step(replace(record, end=ended), trigger=Trigger.GIVE_UP, reason=reason)
 
 
+def _left_alone(record: CallRecord) -> Ending:
+    """What follows a stream that the other end has ended: only `CallStatus` ends a call, unless the goodbye was due anyway."""
+    return Ending.HANG_UP if isinstance(record.goodbye, Due) else Ending.CONTINUE
+
+
+def _broken(record: CallRecord) -> Step:
+    """The stream's socket has gone without Twilio's `stop`."""
+    return end(record, Reason.STREAM_CLOSED, Outcome.BROKEN, _left_alone(record))
+
+
 def endings(record: CallRecord, event: CallMessage) -> Step | None:
     """The events that end a stream in whatever state it is; None for all others."""
     match event:
-        case CallerGone(how=how):
-            return end(record, Reason.CALLER_HUNG_UP if how == "stop" else Reason.STREAM_CLOSED)
+        case CallerGone(how="stop"):
+            # Twilio's word that the stream is over, not that the call is: the operator may have redirected it.
+            return end(record, Reason.CALLER_HUNG_UP, ending=_left_alone(record))
+        case CallerGone():
+            return _broken(record)
         case StreamSilent():
             return end(record, Reason.STREAM_SILENT, Outcome.FAILED, Ending.CONTINUE)
         case DrainRequested():
@@ -61,7 +75,7 @@ def endings(record: CallRecord, event: CallMessage) -> Step | None:
         case ChildExited(child=Child.TWILIO_IO, error=error):
             record = replace(record, children=record.children - {Child.TWILIO_IO})
             if error is None:
-                return end(record, Reason.STREAM_CLOSED)
+                return _broken(record)
             return end(record, Reason.TWILIO_IO_CRASHED, Outcome.FAILED, Ending.CONTINUE)
         case ChildExited(child=Child.TRANSCODER):
             record = replace(record, children=record.children - {Child.TRANSCODER})

@@ -36,6 +36,10 @@ class MemoryConversations:
         while len(self._kept) > self._max_kept:
             self._kept.popitem(last=False)
 
+    def forget(self, call_sid: str) -> None:
+        """The call is over: nothing of it is kept."""
+        self._kept.pop(call_sid, None)
+
     def _drop_old(self) -> None:
         while self._kept:
             left_s, _ = next(iter(self._kept.values()))

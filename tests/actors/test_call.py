@@ -62,7 +62,7 @@ async def test_a_whole_call_is_carried_and_told_in_order() -> None:
     assert summary["frames_in"] == call.spoken_frames
     assert summary["frames_out"] == (1000 + 800 + 2 * TAIL_MS) // 20
     assert sum(summary["states"].values()) == pytest.approx(summary["duration_ms"], abs=5)
-    assert call.endings == [("CA1", Ending.HANG_UP, False)]
+    assert call.endings == [("CA1", Ending.CONTINUE, False)]
     assert call.twilio.closed == (1000, "caller_hung_up")
 
 

@@ -199,12 +199,18 @@ def call_fields(call_sid: str, status: str = "ringing") -> dict[str, str]:
 
 
 @asynccontextmanager
-async def plain_call(port: int, public_url: str, token: str, *, frames: Sequence[bytes] = ()) -> AsyncIterator[PlainCall]:
-    """Dial, follow the TwiML to its stream, and talk; leaves by closing the socket."""
+async def plain_call(
+    port: int, public_url: str, token: str, *, frames: Sequence[bytes] = (), goes_on: tuple[str, int] | None = None
+) -> AsyncIterator[PlainCall]:
+    """Dial, follow the TwiML to its stream, and talk; leaves by closing the socket.
+
+    `goes_on`: the CallSid of a call in progress, and the number of its stream that has ended.
+    """
     number = next(_numbers)
-    call_sid = f"CA{number:032x}"
-    status, document = await asyncio.to_thread(post, port, public_url, token, "/twiml", call_fields(call_sid))
-    assert status == 200, f"/twiml answered {status}"
+    call_sid, stream_no = goes_on or (f"CA{number:032x}", 0)
+    path, said = (f"/twiml/next?stream_no={stream_no}", "in-progress") if goes_on else ("/twiml", "ringing")
+    status, document = await asyncio.to_thread(post, port, public_url, token, path, call_fields(call_sid, said))
+    assert status == 200, f"{path} answered {status}"
     found = re.search(r'<Stream [^>]*url="([^"]+)"', document)
     assert found, document
     url = found[1]

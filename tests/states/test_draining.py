@@ -67,7 +67,7 @@ def test_a_hang_up_ends_everything_at_once_and_plays_nothing_out() -> None:
     call = talking()
     assert call.tell(CallerGone("stop", 2.0)) == (
         Moved("streaming", "draining", "caller_hung_up"),
-        RecordEnding(Ending.HANG_UP),
+        RecordEnding(Ending.CONTINUE),  # whether the call is over, CallStatus says
         CLOSE_SESSION,
         close_stream(1000, "caller_hung_up"),
         StopChildren(),
@@ -152,7 +152,7 @@ def test_a_drain_before_the_call_has_begun_closes_it() -> None:
 def test_the_handle_is_kept_for_the_next_stream_and_forgotten_with_the_call() -> None:
     goes_on, over = streaming(), streaming()
     goes_on.tell(DrainRequested(2.0))
-    over.tell(CallerGone("stop", 2.0))
+    over.fire("max_call")
     assert goes_on.record.conversation.handle is not None
     assert goes_on.record.conversation.handle.value == HANDLE
     assert over.record.conversation.handle is None
@@ -178,12 +178,12 @@ def test_a_loss_of_the_session_is_no_matter_any_more() -> None:
 @pytest.mark.parametrize(
     ("event", "reason", "outcome", "ending", "code"),
     [
-        (CallerGone("stop", 12.0), "caller_hung_up", "completed", Ending.HANG_UP, 1000),
-        (CallerGone("closed", 12.0), "stream_closed", "completed", Ending.HANG_UP, 1000),
+        (CallerGone("stop", 12.0), "caller_hung_up", "completed", Ending.CONTINUE, 1000),
+        (CallerGone("closed", 12.0), "stream_closed", "broken", Ending.CONTINUE, 1001),
         (DrainRequested(12.0), "instance_stopping", "moved", Ending.CONTINUE, 1001),
         ("max_call", "call_limit", "completed", Ending.HANG_UP, 1000),
         (StreamSilent(10.0, 12.0), "stream_silent", "failed", Ending.CONTINUE, 1001),
-        (ended(Child.TWILIO_IO), "stream_closed", "completed", Ending.HANG_UP, 1000),
+        (ended(Child.TWILIO_IO), "stream_closed", "broken", Ending.CONTINUE, 1001),
         (ended(Child.TWILIO_IO, error=CRASH), "twilio_io_crashed", "failed", Ending.CONTINUE, 1001),
         (ended(Child.TRANSCODER, error=CRASH), "transcoder_crashed", "failed", Ending.CONTINUE, 1001),
     ],

@@ -101,6 +101,7 @@ async def answer_call(services: ServerServices, fields: Fields) -> str:
     if reason is not None:
         services.note_refusal("webhook", reason, call_sid=call_sid, caller=caller.masked)
         return _answered(services, twiml.CALL_PATH, "busy", twiml.busy(services.settings), call_sid=call_sid)
+    services.stream_rate.admit(call_sid, "1")
     answer, outcome = await _open_stream(services, twiml.CALL_PATH, StreamGrant(call_sid, account_sid, 1, caller.masked))
     if outcome is MintOutcome.FRESH:
         _prepare(services, call_sid)
@@ -108,7 +109,7 @@ async def answer_call(services: ServerServices, fields: Fields) -> str:
 
 
 async def answer_next(services: ServerServices, fields: Fields, query: str) -> str:
-    """The TwiML for a call whose stream has ended: by how it ended and how many streams there have been."""
+    """The TwiML for a call whose stream has ended: by how it ended and how many streams there have been of late."""
     call_sid, account_sid = _sids(services, fields)
     stream_no = _stream_no(query)
     settings = services.settings
@@ -121,7 +122,7 @@ async def answer_next(services: ServerServices, fields: Fields, query: str) -> s
     context: dict[str, str | int] = {"call_sid": call_sid, "stream_no": stream_no, "ending": str(ending or "unknown")}
     if ending is Ending.HANG_UP:
         return _answered(services, twiml.NEXT_PATH, "hang_up", twiml.hang_up(), **context)
-    if ending is Ending.APOLOGISE or stream_no >= settings.stream_attempts:
+    if ending is Ending.APOLOGISE or not services.stream_rate.admit(call_sid, str(stream_no + 1)):
         number = twiml.number_to_dial(settings, caller, called)
         if number is None:
             return _answered(services, twiml.NEXT_PATH, "apology", twiml.apology(settings), **context)
@@ -175,6 +176,7 @@ async def take_status(services: ServerServices, fields: Fields) -> None:
     services.log.info("call.status", call_sid=call_sid, status=status, duration_s=clean_text(fields.get("CallDuration", ""), 8))
     if status in ENDED:
         await services.store.forget(call_sid)
+        services.on_call_over(call_sid)
 
 
 async def _open_stream(

@@ -120,6 +120,7 @@ async def serve(
     log: FilteringBoundLogger | None = None,
     metrics_registry: CollectorRegistry | None = None,
     on_webhook: Callable[[str], None] = prepare_nothing,
+    on_call_over: Callable[[str], None] = prepare_nothing,
     on_started: Callable[[int], None] | None = None,
     listener: socket.socket | None = None,
     shutdown: Shutdown | None = None,
@@ -142,6 +143,7 @@ async def serve(
         log=log,
         metrics_registry=metrics_registry,
         on_webhook=on_webhook,
+        on_call_over=on_call_over,
         all_figures=all_figures,
     )
     registry = services.registry
