@@ -129,6 +129,10 @@ async def test_a_process_told_by_its_environment_serves_a_caller_and_ends_in_ord
             await call.until(lambda: sum(map(len, call.media())) >= 0.3 * 8000)
             call.to_say.extend(mulaw[at : at + 160].ljust(160, b"\xff") for at in range(0, len(mulaw), 160))
             await call.until(lambda: sum(map(len, call.media())) >= 1.1 * 8000)
+            # Sent is not heard: an answer's latency is known by its first mark.
+            async with asyncio.timeout(20):
+                while all(line["latency_ms"] is None for line in server.log("turn.heard", call.call_sid)):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.02)
             await call.hang_up()
         summary = await logged(server, "call.summary", call.call_sid)
         assert summary["outcome"] == "completed"
