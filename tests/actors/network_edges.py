@@ -155,7 +155,8 @@ class ModelSocket:
     def __init__(self, *, on_close: Callable[[], None] = lambda: None) -> None:
         self.sent: list[tuple[str, Any]] = []
         self.closed_s: float | None = None
-        self.fails: Exception | None = None  # every send raises it
+        self.fails: Exception | None = None  # every send that is awaited raises it
+        self.fails_at_once: Exception | None = None  # the immediate send raises it
         self._goes_on = asyncio.Event()
         self._goes_on.set()
         self.pongs: list[asyncio.Future[float]] = []
@@ -200,6 +201,8 @@ class ModelSocket:
         self._taker = take
 
     def send_audio_now(self, pcm: bytes) -> bool:
+        if self.fails_at_once is not None:
+            raise self.fails_at_once
         if not self._goes_on.is_set() or self.fails is not None:
             return False
         self.sent.append(("audio", pcm))

@@ -5,8 +5,10 @@ import struct
 
 from session_room import FRAME, Room
 
+from callbot.actors.transcoder import Transcoder
 from callbot.actors.uplink import Uplink
-from callbot.messages import AnswerTool, CloseSession, Decision, EndSpeech, ProbeLink, SayText, SendSilence
+from callbot.audio.resample import CallerUpsampler
+from callbot.messages import AnswerTool, CallerAudio, CloseSession, Decision, EndSpeech, ProbeLink, SayText, SendSilence
 from tests.actors.network_edges import closed
 from tests.virtual_time import about
 
@@ -117,3 +119,29 @@ async def test_a_sender_whose_receiver_never_notices_ends_the_session_all_the_sa
     lost = await room.ended()
     assert (lost.decision, lost.cause) == (Decision.RESUME, "unreachable")
     assert lost.at_s == about(room.began_s + 2.0)
+
+
+async def test_a_fault_of_the_immediate_send_loses_the_session_and_not_the_transcoder_nor_the_words() -> None:
+    room = await Room().ready()
+    transcoder = Transcoder(
+        uplink=room.uplink, twilio_io=lambda _: None, parent=room.told.append, upsampler="sinc_medium", downsampler="sinc_medium"
+    )
+    life = asyncio.ensure_future(transcoder.run())
+    spoken = [bytes([number % 256]) * 160 for number in range(20)]
+    converter = CallerUpsampler("sinc_medium")
+    expected = b"".join(converter.push(mulaw) for mulaw in spoken)
+    for mulaw in spoken[:10]:
+        transcoder.tell(CallerAudio(mulaw, 0.0))
+    await asyncio.sleep(1)
+    room.link.fails_at_once = OSError("the socket is gone")
+    for mulaw in spoken[10:]:
+        transcoder.tell(CallerAudio(mulaw, 0.0))
+    lost = await room.ended()
+    assert (lost.decision, lost.cause) == (Decision.RESUME, "unreachable")
+    assert not life.done()
+    second = await Room(room.model, session_no=2, uplink=room.uplink).ready()
+    assert room.model.links[0].audio + second.link.audio == expected
+    second.tell(CloseSession())
+    await second.ended()
+    life.cancel()
+    await asyncio.wait({life})

@@ -1,4 +1,4 @@
-"""The uplink uplink: in order, without gap or repetition, oldest dropped first."""
+"""The uplink: in order, without gap or repetition, oldest dropped first."""
 
 import asyncio
 
@@ -145,7 +145,7 @@ async def test_a_waiter_is_woken_by_a_nudge() -> None:
     assert uplink.take(FRAME) == b""
 
 
-async def test_a_waiter_that_is_cancelled_leaves_the_lane_as_it_was() -> None:
+async def test_a_waiter_that_is_cancelled_leaves_the_uplink_as_it_was() -> None:
     uplink = Uplink(cap_s=10)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(uplink.wait())
