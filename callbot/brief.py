@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 type Converter = Literal["sinc_fastest", "sinc_medium", "sinc_best"]
+type TokenKind = Literal["audio_in", "text_in", "audio_out", "text_out", "cached"]
 type Sensitivity = Literal["default", "low", "high"]
 type ActivityHandling = Literal["default", "interrupts", "no_interruption"]
 type TurnCoverage = Literal["default", "only_activity", "all_input"]
@@ -137,10 +138,11 @@ class AudioPath:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a minute of audio, for the estimate in the call's summary."""
+    """US dollars, for the cost in the call's summary: a minute of audio, or a million tokens of each kind when they are set."""
 
     in_per_min: float = 0.005
     out_per_min: float = 0.018
+    per_mtok: tuple[tuple[TokenKind, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

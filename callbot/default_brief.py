@@ -53,7 +53,7 @@ def brief_of(settings: Settings) -> Brief:
             progress_s=settings.progress_s,
         ),
         audio=audio,
-        prices=Prices(settings.price_in_per_min, settings.price_out_per_min),
+        prices=Prices(settings.price_in_per_min, settings.price_out_per_min, settings.price_per_mtok),
     )
 
 

@@ -243,6 +243,7 @@ class TurnCompleted:
     audible: bool
     reason: str
     at_s: float
+    only_text: bool = False  # parts of text came, which are reasoning and never said, and nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +264,26 @@ class ModelInterrupted:
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """`usageMetadata`, as reported."""
+    """`usageMetadata`, as reported: tokens of one answer, with all that was in the context when it was made.
+
+    Thoughts and tool use are counted beside the prompt and the response; what was cached is a part of the prompt.
+    """
 
     prompt_tokens: int
     response_tokens: int
+    thoughts_tokens: int = 0
+    tool_tokens: int = 0
+    cached_tokens: int = 0
+    prompt_text_tokens: int = 0  # of the prompt; the rest is audio
+    response_text_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerGrounded:
+    """The answer rests on a search: what was looked for, and the addresses of what was found."""
+
+    queries: tuple[str, ...] = field(default=(), repr=False)
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +293,7 @@ class Transcribed:
     role: Role
     text: str
     turn: int
+    language: str = ""  # as the service heard it (BCP 47); empty when it did not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +474,7 @@ CallMessage = (
     | TurnCompleted
     | TurnWorking
     | ModelInterrupted
+    | AnswerGrounded
     | ModelUsage
     | Transcribed
     | ToolCalled

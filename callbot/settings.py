@@ -18,8 +18,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from callbot.brief import ActivityHandling, Converter, SafetyThreshold, Sensitivity, ThinkingLevel, TurnCoverage
+from callbot.brief import ActivityHandling, Converter, SafetyThreshold, Sensitivity, ThinkingLevel, TokenKind, TurnCoverage
 from callbot.environment import PREFIX, unknown_names, variables, variables_in
+
+type Price = Annotated[float, Field(ge=0)]
 
 DEFAULT_PROMPT = """\
 You are the voice of a small company's telephone line. You are an AI assistant and say so when asked.
@@ -129,6 +131,9 @@ class Settings(BaseSettings):
     # What a minute of audio costs, in US dollars, for the estimate in the call's summary (3.8-live, September 2026).
     price_in_per_min: float = Field(0.005, ge=0)
     price_out_per_min: float = Field(0.018, ge=0)
+    # Dollars for a million tokens, as "audio_in=3, text_in=0.5, audio_out=12, text_out=2, cached=0.3": when set, the cost is
+    # that of the tokens which the service reported, with all of its context at each answer, thoughts and tools.
+    price_per_mtok: Annotated[tuple[tuple[TokenKind, Price], ...], NoDecode] = ()
 
     # --- the audio path ------------------------------------------------------------------------------------------------
     upsampler: Converter = "sinc_medium"
@@ -209,14 +214,14 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("labels", mode="before")
+    @field_validator("labels", "price_per_mtok", mode="before")
     @classmethod
-    def _labels(cls, value: Any) -> Any:
+    def _pairs(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         pairs = [part.partition("=") for part in value.split(",") if part.strip()]
         if not all(name.strip() and equals for name, equals, _ in pairs):
-            raise ValueError("write labels as name=value, several separated by commas")
+            raise ValueError("write it as name=value, several separated by commas")
         return tuple((name.strip(), content.strip()) for name, _, content in pairs)
 
     @field_validator("workers", mode="before")

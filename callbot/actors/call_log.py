@@ -5,6 +5,7 @@ callers wait in `latency`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from callbot.actors.call_metrics import CallMetrics
@@ -15,6 +16,7 @@ from callbot.actors.uplink import Uplink
 from callbot.brief import Prices
 from callbot.effects import Effect, Moved, OpenSession, Report
 from callbot.messages import (
+    AnswerGrounded,
     Beat,
     CallerPaused,
     CallMessage,
@@ -72,8 +74,9 @@ class CallLog:
         self._figures = Figures(began_s)
         self._latency = Latency()
         self._interrupted: set[int] = set()
+        self._without: frozenset[str] = frozenset()
         self._reported = False
-        self._saying: tuple[str, str] | None = None
+        self._saying: Transcribed | None = None
 
     def seen(self, message: CallMessage) -> None:
         """A message has come, and is not answered yet."""
@@ -110,14 +113,24 @@ class CallLog:
                 self._line("info", "caller.speech", speech_ms=speech_ms)
             case KeyPressed(digit=digit):
                 self._line("info", "caller.dtmf", digit=digit if self._log_transcripts else "*")
-            case Transcribed(role=role, text=text) if self._log_transcripts:
-                self._transcribed(role, text)
-            case TurnCompleted():
+            case Transcribed() if self._log_transcripts:
+                self._transcribed(message)
+            case TurnCompleted(turn=turn, reason=reason):
                 self._end_transcript()
+                if reason:  # said when it is unusual: rejected, blocked for safety, a malformed call
+                    self._line("warning", "turn.completed", turn=turn, reason=reason[:60])
+                if message.only_text:
+                    self._metrics.text_turn()
+                    self._line("warning", "turn.only_text")
+            case AnswerGrounded(queries=queries, sources=sources):
+                looked_for = {"queries": [self._redact(query) for query in queries]} if self._log_transcripts else {}
+                self._line("info", "turn.grounded", searches=len(queries), sources=list(sources), **looked_for)
             case ToolCalled(name=name):
                 self._line("info", "tool.called", tool=name)
-            case ModelUsage(prompt_tokens=prompt, response_tokens=response):
-                self._metrics.tokens_used(prompt, response)
+            case ModelUsage():
+                for kind in ("prompt", "response", "thoughts", "tool", "cached"):
+                    if count := getattr(message, f"{kind}_tokens"):
+                        self._metrics.tokens_used(kind, count)
             case StreamFault(fault=fault):
                 self.fault(fault)
             case Beat():
@@ -130,8 +143,11 @@ class CallLog:
         match effect:
             case Moved(origin=origin, dest=dest, reason=reason):
                 self._moved(origin, dest, reason)
-            case OpenSession(session_no=session_no, plan=plan, after_s=after_s):
+            case OpenSession(session_no=session_no, plan=plan, after_s=after_s, without=without):
                 after_ms = int(after_s * 1000)
+                if without - self._without:  # once for each: the line of the loss before says what to do about it
+                    self._line("warning", "session.part_left_out", parts=sorted(without))
+                self._without = without
                 self._line("info", "session.opening", session_no=session_no, plan=plan.value, after_ms=after_ms)
             case Report(outcome=outcome, reason=reason):
                 self.summary(outcome, reason)
@@ -160,7 +176,7 @@ class CallLog:
         duration_s = now_s - figures.began_s
         self._metrics.call_ended(outcome, duration_s)
         self._metrics.call_reason(reason)
-        cost = cost_usd(signs.uplink_ms, signs.frames_out, self._prices)
+        cost = cost_usd(figures, signs.uplink_ms, signs.frames_out, self._prices)
         self._metrics.cost(cost)
         self._metrics.audio(signs.frames_in, signs.frames_out, self._uplink.dropped_ms)
         self._line(
@@ -186,6 +202,10 @@ class CallLog:
             latency_p95_ms=self._latency.quantile_ms(0.95),
             prompt_tokens=figures.prompt_tokens,
             response_tokens=figures.response_tokens,
+            thoughts_tokens=figures.thoughts_tokens,
+            tool_tokens=figures.tool_tokens,
+            cached_tokens=figures.cached_tokens,
+            text_turns=figures.text_turns,
             tools=figures.tools,
             cost_usd=cost,
             faults=dict(figures.faults),
@@ -243,18 +263,18 @@ class CallLog:
             faults=figures.faults.total(),
         )
 
-    def _transcribed(self, role: str, text: str) -> None:
+    def _transcribed(self, words: Transcribed) -> None:
         """Join the fragments of one side: a card number that comes in four pieces is masked only as a whole."""
-        if self._saying and self._saying[0] != role:
+        if self._saying and self._saying.role != words.role:
             self._end_transcript()
-        said = self._saying[1] if self._saying else ""
-        self._saying = (role, (said + text)[-_LONGEST_LINE:])
+        said, language = (self._saying.text, self._saying.language) if self._saying else ("", "")
+        self._saying = replace(words, text=(said + words.text)[-_LONGEST_LINE:], language=words.language or language)
 
     def _end_transcript(self) -> None:
         if self._saying:
-            role, text = self._saying
-            self._saying = None
-            self._line("info", "transcript", role=str(role), text=self._redact(text.strip()))
+            said, self._saying = self._saying, None
+            language = {"language": said.language} if said.language else {}
+            self._line("info", "transcript", role=str(said.role), text=self._redact(said.text.strip()), **language)
 
     def _moved(self, origin: str, dest: str, reason: str) -> None:
         after_ms = self._figures.leave_state(self._clock())

@@ -28,8 +28,11 @@ class CallMetrics:
     def stream_fault(self, fault: str) -> None:
         """Something on a wire that should not be there."""
 
-    def tokens_used(self, prompt: int, response: int) -> None:
-        """What the model reported."""
+    def tokens_used(self, kind: str, count: int) -> None:
+        """What the model reported: of the prompt, the response, its thoughts, tool use, or cached."""
+
+    def text_turn(self) -> None:
+        """The model has made a turn of text alone, which the caller does not hear."""
 
     def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
         """A call's totals, at its end."""

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from callbot.brief import Prices
-from callbot.messages import CallMessage, ModelUsage, SessionLost, SessionReady, ToolCalled, TurnStarted
+from callbot.messages import CallMessage, ModelUsage, SessionLost, SessionReady, ToolCalled, TurnCompleted, TurnStarted
 
 
 @dataclass(slots=True)
@@ -24,6 +24,12 @@ class Figures:
     lost_s: float | None = None
     prompt_tokens: int = 0
     response_tokens: int = 0
+    thoughts_tokens: int = 0
+    tool_tokens: int = 0
+    cached_tokens: int = 0
+    prompt_text_tokens: int = 0
+    response_text_tokens: int = 0
+    text_turns: int = 0
     tools: int = 0
 
     def __post_init__(self) -> None:
@@ -38,9 +44,16 @@ class Figures:
                 self.turns += 1
             case ToolCalled():
                 self.tools += 1
-            case ModelUsage(prompt_tokens=prompt, response_tokens=response):
-                self.prompt_tokens += prompt
-                self.response_tokens += response
+            case TurnCompleted(only_text=True):
+                self.text_turns += 1
+            case ModelUsage():
+                self.prompt_tokens += message.prompt_tokens
+                self.response_tokens += message.response_tokens
+                self.thoughts_tokens += message.thoughts_tokens
+                self.tool_tokens += message.tool_tokens
+                self.cached_tokens += message.cached_tokens
+                self.prompt_text_tokens += message.prompt_text_tokens
+                self.response_text_tokens += message.response_text_tokens
             case _:
                 pass
 
@@ -66,7 +79,27 @@ class Figures:
         return after_ms
 
 
-def cost_usd(uplink_ms: int, frames_out: int, prices: Prices) -> float:
-    """The audio given to the model and the audio that came of it, at these prices; Twilio's part is not in it."""
-    into_min, out_min = uplink_ms / 60_000, frames_out * 20 / 60_000
-    return round(into_min * prices.in_per_min + out_min * prices.out_per_min, 5)
+def cost_usd(figures: Figures, uplink_ms: int, frames_out: int, prices: Prices) -> float:
+    """What the model's part of a stream costs; Twilio's part is not in it.
+
+    By the tokens that the service reported, when their prices are set: it counts all of its context at every answer. Else
+    an estimate, by the audio that was given to the model and the audio that came of it.
+    """
+    if not prices.per_mtok:
+        into_min, out_min = uplink_ms / 60_000, frames_out * 20 / 60_000
+        return round(into_min * prices.in_per_min + out_min * prices.out_per_min, 5)
+    price: dict[str, float] = dict(prices.per_mtok)
+    prompt_text = min(figures.prompt_text_tokens, figures.prompt_tokens)
+    response_text = min(figures.response_text_tokens, figures.response_tokens)
+    tokens = {
+        "text_in": prompt_text + figures.tool_tokens,
+        "audio_in": figures.prompt_tokens - prompt_text,
+        "text_out": response_text + figures.thoughts_tokens,
+        "audio_out": figures.response_tokens - response_text,
+    }
+    if "cached" in price:  # which part of the prompt was cached is not said: audio first, of which there is most
+        of_audio = min(figures.cached_tokens, tokens["audio_in"])
+        tokens["audio_in"] -= of_audio
+        tokens["text_in"] -= min(figures.cached_tokens - of_audio, prompt_text)
+        tokens["cached"] = figures.cached_tokens
+    return round(sum(count * price.get(kind, 0.0) for kind, count in tokens.items()) / 1e6, 5)

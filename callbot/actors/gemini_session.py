@@ -231,8 +231,10 @@ class GeminiSession(Actor[GeminiSessionMessage]):
     async def _send_command(self, link: ModelLink, command: SayText | AnswerTool | EndSpeech | SendSilence | ProbeLink) -> None:
         match command:
             case SayText(text=text):
+                self._book.asked()
                 await link.ask(text)
             case AnswerTool(call_id=call_id, name=name, result=result):
+                self._book.asked()
                 await link.send_tool_result("" if call_id.startswith(_OUR_IDS) else call_id, name, result)
             case EndSpeech():
                 await link.send_audio_stream_end()

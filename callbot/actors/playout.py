@@ -196,7 +196,7 @@ class Playout:
         state.heard_bytes = max(state.heard_bytes, mark.position_bytes)
         if mark.first:
             told.append(FirstHeard(mark.turn, mark.position_bytes / 8000))
-        if mark.last:
+        if mark.last and mark.position_bytes >= state.queued_bytes:  # else more of the turn has come behind its end
             del self._turns[mark.turn]
             told.append(_played(mark.turn, state, state.heard_bytes, cleared=False))
         return told

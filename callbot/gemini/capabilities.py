@@ -76,7 +76,6 @@ class Capabilities:
     history: History = History.INSTRUCTION
     compression: bool = True
     blocking_tools: bool = False  # whether a function may be declared BLOCKING
-    tool_scheduling: bool = False  # whether an answer may carry `scheduling`
 
     def without(self, names: frozenset[str]) -> "Capabilities":
         """The same less what a service has refused by name: fields of this class, or "thinking" for all that is about it."""
@@ -117,27 +116,23 @@ _2_5: Final = replace(
     alpha_only=True,
     custom_words=False,
     opening=Opening.CLIENT_CONTENT,
-    tool_scheduling=True,
 )
 # Its own default level is minimal, so none need be sent.
 _3_1: Final = replace(_KNOWN, thinking_levels=frozenset(ThinkingLevel), custom_words=False, history=History.INITIAL_CONTENT)
 # 3.8-live lost a pre-filled history on resume in two of three trials (livekit/agents-js#2507). Proactive audio is always on.
-_3_8: Final = replace(_KNOWN, proactive_audio=frozenset({True}), tool_scheduling=True)
+_3_8: Final = replace(_KNOWN, proactive_audio=frozenset({True}))
 _EXTENDED: Final = replace(
     _3_8,
     # Sources differ on whether it takes MINIMAL; a set-up without a level is refused (NousResearch/hermes-agent#114116).
     thinking_levels=frozenset({ThinkingLevel.LOW, ThinkingLevel.MEDIUM, ThinkingLevel.HIGH}),
     default_thinking_level=ThinkingLevel.LOW,  # a caller waits
     blocking_tools=False,  # a hard error there
-    tool_scheduling=False,
 )
 
 
 def _on_vertex(row: Capabilities, **differences: Any) -> Capabilities:
-    """What differs there: scheduling was seen to close with 1007 (livekit/agents#3853), and LiveKit and Pipecat treat it and
-    initial history as unsupported.
-    """
-    return replace(row, tool_scheduling=False, history=History.INSTRUCTION, alpha_only=False, **differences)
+    """What differs there: LiveKit and Pipecat treat initial history as unsupported."""
+    return replace(row, history=History.INSTRUCTION, alpha_only=False, **differences)
 
 
 TABLE: Final[dict[tuple[Family, Backend], Capabilities]] = {

@@ -3,11 +3,17 @@
 The library takes connection classes of one's own (`create_connection`), and the SDK hands ours on. Everything stays the
 library's, the handshake, pings, closes, limits and the queue of messages; only whole plain frames are read, and audio is
 written, without its parser and its context managers: 30 to 50 us less a message. What is not plain it gets byte for byte.
+
+What callbot takes of the private parts of websockets and of the SDK's session stands here (how it dials, in `dialling`);
+`tests/gemini/test_private_parts.py` fails when one of them changes, and `pyproject.toml` bounds both libraries' versions.
 """
 
+import socket
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -19,6 +25,8 @@ _LARGEST: Final = 2**20
 # Of one read, given to the taker in the transport's own turn: an answer comes faster than it is spoken.
 _MOST_AT_ONCE: Final = 4
 _END_OF_HEAD: Final = b"\r\n\r\n"
+_CAN_TELL: Final = hasattr(socket, "TCP_INFO") and sys.platform == "linux"
+_ESTABLISHED: Final = 1  # the kernel's TCP_ESTABLISHED
 
 
 class LeanConnection(ClientConnection):
@@ -40,7 +48,7 @@ class LeanConnection(ClientConnection):
                 self._head += data
                 self._after_handshake(self._head)
             return
-        at_once = _MOST_AT_ONCE if self.taker is not None and not self.recv_messages.frames else 0
+        at_once = _MOST_AT_ONCE if self.taker is not None and not has_messages(self) else 0
         for opcode, payload in self._frames.feed(data):
             assert isinstance(payload, bytes)  # noqa: S101 - nothing is decoded
             if opcode > websocket.BINARY:
@@ -72,3 +80,34 @@ class LeanConnection(ClientConnection):
 
 
 _OPCODES: Final = {websocket.TEXT: Opcode.TEXT, websocket.BINARY: Opcode.BINARY}
+
+
+def connection_of(session: AsyncSession) -> ClientConnection:
+    """The session's WebSocket, which the SDK keeps to itself: pings, direct messages and a bounded close need it."""
+    connection = session._ws  # noqa: SLF001
+    assert isinstance(connection, ClientConnection)  # noqa: S101 - the SDK connects with websockets
+    return connection
+
+
+def has_messages(connection: ClientConnection) -> bool:
+    """Whether a message has come that was not received yet."""
+    return bool(connection.recv_messages.frames)
+
+
+def is_established(connection: ClientConnection) -> bool:
+    """After a write: whether it went to a connection that the peer had neither cut nor closed.
+
+    Neither the loop nor the library says so at once, and the chunk would be counted as sent. What was written while
+    the connection was established may still be lost with it; nobody can tell. Linux only (tcp(7), TCP_INFO), else True; 4 us.
+    """
+    tcp = connection.transport.get_extra_info("socket")
+    if not _CAN_TELL:
+        return True
+    if tcp is None or tcp.fileno() < 0:
+        return False
+    return bool(tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED)
+
+
+def abort(connection: ClientConnection) -> None:
+    """End the connection without a word, whatever waits to be sent."""
+    connection.transport.abort()

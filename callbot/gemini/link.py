@@ -6,8 +6,6 @@ takes the SDK's way instead. `tests/wire` holds both to the same bytes and the s
 """
 
 import asyncio
-import socket
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -16,11 +14,10 @@ from typing import Any, Final, Protocol
 from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
-from websockets.asyncio.client import ClientConnection
 from websockets.protocol import State
 
 from callbot.gemini.capabilities import Opening
-from callbot.gemini.connection import LeanConnection
+from callbot.gemini.connection import LeanConnection, abort, connection_of, has_messages, is_established
 from callbot.gemini.failures import SetupRefusedError
 from callbot.gemini.sdk_messages import model_message
 from callbot.gemini.session_config import SessionOrder
@@ -30,8 +27,6 @@ from callbot.wire.reading import Unreadable
 AUDIO_MIME: Final = "audio/pcm;rate=16000"
 # Messages in a row before others have their turn: an answer comes faster than it is spoken, and 40 ms of it convert in 0.3 ms.
 _MOST_IN_A_ROW: Final = 4
-_CAN_TELL: Final = hasattr(socket, "TCP_INFO") and sys.platform == "linux"
-_ESTABLISHED: Final = 1  # the kernel's TCP_ESTABLISHED
 
 
 class SessionOpener(Protocol):
@@ -120,8 +115,7 @@ class _Link(ABC):
         self._context = context
         self._session = session
         self._opening = opening
-        # The SDK has no public way to its socket; pings, direct messages and a bounded close need it.
-        self._socket: ClientConnection = session._ws  # noqa: SLF001
+        self._socket = connection_of(session)
 
     @property
     def is_open(self) -> bool:
@@ -143,21 +137,8 @@ class _Link(ABC):
 
     def _check_alive(self) -> None:
         """After a write: raises ConnectionResetError when it went to nobody."""
-        if not self._stands():
+        if not is_established(self._socket):
             raise ConnectionResetError("the connection was cut")
-
-    def _stands(self) -> bool:
-        """After a write: whether it went to a connection that the peer had neither cut nor closed.
-
-        Neither the loop nor the library says so at once, and the chunk would be counted as sent. What was written while
-        the connection stood may still be lost with it; nobody can tell. Linux only (tcp(7), TCP_INFO); 4 us.
-        """
-        tcp = self._socket.transport.get_extra_info("socket")
-        if not _CAN_TELL:
-            return True
-        if tcp is None or tcp.fileno() < 0:
-            return False
-        return bool(tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED)
 
     async def ping(self) -> asyncio.Future[float]:
         pong = await self._socket.ping()
@@ -171,7 +152,7 @@ class _Link(ABC):
         except TimeoutError:
             pass  # a stalled peer with a full buffer: what is left is not waited for
         finally:
-            self._socket.transport.abort()
+            abort(self._socket)
             await self._context.__aexit__(None, None, None)
 
 
@@ -190,7 +171,11 @@ class DirectLink(_Link):
     def send_audio_now(self, pcm: bytes) -> bool:
         connection = self._socket
         self._opening = Opening.REALTIME_TEXT
-        return isinstance(connection, LeanConnection) and connection.send_now(wire.audio_message(pcm)) and self._stands()
+        return (
+            isinstance(connection, LeanConnection)
+            and connection.send_now(wire.audio_message(pcm))
+            and is_established(connection)
+        )
 
     async def send_text(self, text: str) -> None:
         await self._socket.send(wire.text_message(text))
@@ -209,7 +194,7 @@ class DirectLink(_Link):
             self._socket.taker = lambda message: take(wire.decode(message))
 
     async def receive(self) -> wire.ModelMessage | Unreadable:
-        if self._socket.recv_messages.frames:  # the next is there already, and would be taken without a turn for others
+        if has_messages(self._socket):  # the next is there already, and would be taken without a turn for others
             self._in_a_row += 1
             if self._in_a_row >= _MOST_IN_A_ROW:
                 self._in_a_row = 0

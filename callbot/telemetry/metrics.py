@@ -37,6 +37,7 @@ class Metrics(CallMetrics):
         self._reasons = self._counter("callbot_call_endings", "Calls ended, by reason", "reason")
         self._duration_s = self._histogram("callbot_call_duration_seconds", "Length of a call", CALL_BUCKETS_S)
         self._turns = self._counter("callbot_turns", "Turns of the model that the caller began to hear")
+        self._text_turns = self._counter("callbot_text_turns", "Turns of the model that were text alone, and not heard")
         self._latency_s = self._histogram(
             "callbot_turn_latency_seconds", "Caller's last word to the first audio that Twilio plays", LATENCY_BUCKETS_S
         )
@@ -103,10 +104,13 @@ class Metrics(CallMetrics):
         """Something on a wire that should not be there."""
         self._faults.labels(self._kind("fault", fault)).inc()
 
-    def tokens_used(self, prompt: int, response: int) -> None:
-        """What the model reported."""
-        self._tokens.labels("prompt").inc(max(0, prompt))
-        self._tokens.labels("response").inc(max(0, response))
+    def tokens_used(self, kind: str, count: int) -> None:
+        """What the model reported: of the prompt, the response, its thoughts, tool use, or cached."""
+        self._tokens.labels(kind).inc(max(0, count))
+
+    def text_turn(self) -> None:
+        """The model has made a turn of text alone, which the caller does not hear."""
+        self._text_turns.inc()
 
     def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
         """A call's totals, at its end."""

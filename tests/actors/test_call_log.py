@@ -7,6 +7,7 @@ import pytest
 
 from callbot.actors.call_log import CallLog
 from callbot.actors.call_metrics import CallMetrics
+from callbot.actors.figures import Figures, cost_usd
 from callbot.actors.signs import LifeSigns
 from callbot.actors.uplink import Uplink
 from callbot.brief import Prices
@@ -69,8 +70,11 @@ class Counted(CallMetrics):
     def stream_fault(self, fault: str) -> None:
         self.calls.append(("stream_fault", fault))
 
-    def tokens_used(self, prompt: int, response: int) -> None:
-        self.calls.append(("tokens_used", prompt, response))
+    def tokens_used(self, kind: str, count: int) -> None:
+        self.calls.append(("tokens_used", kind, count))
+
+    def text_turn(self) -> None:
+        self.calls.append(("text_turn",))
 
     def audio(self, frames_in: int, frames_out: int, dropped_ms: int) -> None:
         self.calls.append(("audio", frames_in, frames_out, dropped_ms))
@@ -335,3 +339,41 @@ def test_the_summary_estimates_what_the_model_cost(desk: Desk) -> None:
     desk.call_log.summary(Outcome.COMPLETED, "x")
 
     assert desk.last()[2]["cost_usd"] == pytest.approx(3 * 0.005 + 0.018)
+
+
+def test_with_prices_of_tokens_the_summary_says_what_was_billed() -> None:
+    usage = ModelUsage(1000, 500, thoughts_tokens=100, tool_tokens=50, cached_tokens=700, prompt_text_tokens=200)
+    figures = Figures(0.0)
+    figures.count(usage)
+    figures.count(usage)
+    prices = (("audio_in", 3.0), ("text_in", 0.5), ("audio_out", 12.0), ("text_out", 2.0))
+    expected = 2 * (800 * 3 + 250 * 0.5 + 500 * 12 + 100 * 2) / 1e6
+    assert cost_usd(figures, 60_000, 3_000, Prices(per_mtok=prices)) == pytest.approx(expected)
+    cached = 2 * (100 * 3 + 700 * 0.3 + 250 * 0.5 + 500 * 12 + 100 * 2) / 1e6
+    assert cost_usd(figures, 60_000, 3_000, Prices(per_mtok=(*prices, ("cached", 0.3)))) == pytest.approx(cached)
+
+
+def test_a_turn_of_text_alone_is_counted_and_is_one_line(desk: Desk) -> None:
+    desk.call_log.seen(TurnCompleted(0, audible=False, reason="", at_s=1.0, only_text=True))
+    assert desk.last()[:2] == ("warning", "turn.only_text")
+    assert ("text_turn",) in desk.metrics.calls
+    desk.call_log.summary(Outcome.COMPLETED, "x")
+    assert desk.last()[2]["text_turns"] == 1
+
+
+def test_every_kind_of_token_is_counted(desk: Desk) -> None:
+    desk.call_log.seen(ModelUsage(10, 20, thoughts_tokens=3, tool_tokens=4, cached_tokens=5))
+    counted = [call[1:] for call in desk.metrics.calls if call[0] == "tokens_used"]
+    assert counted == [("prompt", 10), ("response", 20), ("thoughts", 3), ("tool", 4), ("cached", 5)]
+    desk.call_log.summary(Outcome.COMPLETED, "x")
+    summary = desk.last()[2]
+    assert (summary["thoughts_tokens"], summary["tool_tokens"], summary["cached_tokens"]) == (3, 4, 5)
+
+
+def test_the_services_reason_for_a_turns_end_is_a_line_when_there_is_one(desk: Desk) -> None:
+    before = len(desk.log.lines)
+    desk.call_log.seen(TurnCompleted(3, audible=True, reason="", at_s=1.0))
+    assert len(desk.log.lines) == before
+    desk.call_log.seen(TurnCompleted(4, audible=False, reason="GENERATED_AUDIO_SAFETY", at_s=1.0))
+    level, event, fields = desk.last()
+    assert (level, event, fields["turn"], fields["reason"]) == ("warning", "turn.completed", 4, "GENERATED_AUDIO_SAFETY")

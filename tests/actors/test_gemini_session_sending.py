@@ -124,7 +124,11 @@ async def test_a_sender_whose_receiver_never_notices_ends_the_session_all_the_sa
 async def test_a_fault_of_the_immediate_send_loses_the_session_and_not_the_transcoder_nor_the_words() -> None:
     room = await Room().ready()
     transcoder = Transcoder(
-        uplink=room.uplink, twilio_io=lambda _: None, parent=room.told.append, upsampler="sinc_medium", downsampler="sinc_medium"
+        uplink=room.uplink,
+        twilio_io=lambda _: None,
+        parent=room.told.append,
+        upsampler="sinc_medium",
+        downsampler="sinc_medium",
     )
     life = asyncio.ensure_future(transcoder.run())
     spoken = [bytes([number % 256]) * 160 for number in range(20)]

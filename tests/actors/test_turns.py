@@ -8,10 +8,12 @@ import pytest
 
 from callbot.gemini.turns import TurnBook, TurnEvent
 from callbot.messages import (
+    AnswerGrounded,
     ModelAudio,
     ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
+    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
@@ -19,7 +21,7 @@ from callbot.messages import (
     TurnStarted,
     TurnWorking,
 )
-from callbot.wire.gemini import AudioPart, ModelMessage, Transcription, Usage
+from callbot.wire.gemini import AudioPart, Grounding, ModelMessage, ToolCall, Transcription, Usage
 
 VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))
 SILENCE = bytes(960)
@@ -71,8 +73,8 @@ def test_everything_in_one_message_is_told_as_if_it_had_come_one_by_one() -> Non
 
 def test_a_session_counts_on_from_where_the_last_one_was() -> None:
     book = TurnBook(8)
-    numbers = [event.turn for event in feed(book, voice(), COMPLETE, voice(), COMPLETE) if isinstance(event, TurnStarted)]
-    assert numbers == [8, 9]
+    events = feed(book, voice(), COMPLETE) + feed(book, voice(), COMPLETE, now_s=3.0)
+    assert [event.turn for event in events if isinstance(event, TurnStarted)] == [8, 9]
 
 
 def test_a_tool_call_belongs_to_the_open_turn_or_to_the_next() -> None:
@@ -195,10 +197,9 @@ def test_a_generation_that_completes_with_the_interruption_does_not_end_the_turn
     assert feed(book, ModelMessage(interrupted=True, generation_complete=True)) == [ModelInterrupted(1, 1.0)]
 
 
-@pytest.mark.parametrize("status", ["IN_PROGRESS", "REQUIRES_ACTION"])
-def test_a_spoken_filler_ends_its_audio_but_not_the_wait_for_the_answer(status: str) -> None:
+def test_a_spoken_filler_ends_its_audio_but_not_the_wait_for_the_answer() -> None:
     book = TurnBook(1)
-    events = feed(book, voice(), ModelMessage(turn_complete=True, interaction_status=status))
+    events = feed(book, voice(), ModelMessage(turn_complete=True, interaction_status="IN_PROGRESS"))
     assert events[-2:] == [TurnGenerated(1, audible=True, at_s=1.0), TurnWorking(1, 1.0)]
     assert not any(isinstance(event, TurnCompleted) for event in events)
     assert feed(book, voice())[0] == TurnStarted(2, 1.0)
@@ -224,3 +225,70 @@ def test_a_turn_whose_audio_had_ended_or_was_cut_is_not_ended_again(last: ModelM
     book = TurnBook(3)
     feed(book, voice(), last)
     assert book.cut_off() == 0
+
+
+@pytest.mark.parametrize("status", ["IDLE", "REQUIRES_ACTION", "INTERACTION_STATUS_UNSPECIFIED", "SOMETHING_NEW", None])
+def test_every_other_status_says_that_nothing_is_still_to_come(status: str | None) -> None:
+    events = feed(TurnBook(1), voice(), ModelMessage(turn_complete=True, interaction_status=status))
+    assert events[-1] == TurnCompleted(1, audible=True, reason="", at_s=1.0)
+
+
+def test_audio_within_a_second_of_a_turns_end_is_the_rest_of_that_turn() -> None:
+    book = TurnBook(1)
+    feed(book, voice(), COMPLETE)
+    for now_s in (1.4, 1.9, 2.7):
+        assert feed(book, voice(), now_s=now_s) == [ModelAudio(1, VOICE, 24_000), ModelAudioEnded(1)]
+    assert feed(book, voice(), now_s=4.0)[0] == TurnStarted(2, 4.0)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        ModelMessage(input_transcription=Transcription("and then?")),
+        ModelMessage(tool_calls=(ToolCall("f1", "look_up", {}),)),
+        ModelMessage(interrupted=True),
+        None,
+    ],
+)
+def test_audio_behind_something_that_asks_for_an_answer_is_a_turn_of_its_own(between: ModelMessage | None) -> None:
+    book = TurnBook(1)
+    feed(book, voice(), COMPLETE)
+    if between is None:
+        book.asked()  # a text or a tool's result has been sent
+    else:
+        feed(book, between)
+    assert feed(book, voice(), now_s=1.2)[0] == TurnStarted(2, 1.2)
+
+
+def test_a_turn_of_text_alone_is_told_and_one_with_audio_or_a_call_is_not() -> None:
+    def only_text(*messages: ModelMessage) -> list[bool]:
+        return [event.only_text for event in feed(TurnBook(1), *messages) if isinstance(event, TurnCompleted)]
+
+    thinking, call = ModelMessage(text=("I should look.",)), ModelMessage(tool_calls=(ToolCall("f1", "look_up", {}),))
+    assert only_text(thinking, COMPLETE, COMPLETE) == [True, False]
+    assert only_text(thinking, voice(), COMPLETE) == [False]
+    assert only_text(thinking, call, COMPLETE) == [False]
+    assert only_text(thinking, INTERRUPTED, COMPLETE, COMPLETE) == [False]
+
+
+def test_usage_tells_thoughts_tools_cache_and_text() -> None:
+    usage = Usage(
+        prompt_tokens=100,
+        response_tokens=40,
+        thoughts_tokens=7,
+        tool_tokens=3,
+        cached_tokens=50,
+        prompt_by_modality={"TEXT": 20, "AUDIO": 80},
+        response_by_modality={"AUDIO": 36, "TEXT": 4},
+    )
+    assert feed(TurnBook(1), ModelMessage(usage=usage)) == [ModelUsage(100, 40, 7, 3, 50, 20, 4)]
+
+
+def test_the_language_of_words_and_what_an_answer_rests_on_are_told() -> None:
+    said = ModelMessage(
+        input_transcription=Transcription("bonjour", "fr-FR"), grounding=Grounding(("weather",), ("https://a",))
+    )
+    assert feed(TurnBook(1), said) == [
+        Transcribed(Role.CALLER, "bonjour", 0, "fr-FR"),
+        AnswerGrounded(("weather",), ("https://a",)),
+    ]

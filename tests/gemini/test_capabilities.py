@@ -1,10 +1,13 @@
 """Which family a model's name belongs to, and that each family has its row for each back end."""
 
+import re
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+import callbot.gemini
 from callbot.gemini import reasons
 from callbot.gemini.capabilities import (
     TABLE,
@@ -64,7 +67,7 @@ FACTS: list[tuple[str, Backend, dict[str, object]]] = [
         {"opening": Opening.CLIENT_CONTENT, "history": History.INSTRUCTION},
     ),
     ("gemini-3.8-live", GEMINI, {"opening": Opening.REALTIME_TEXT}),
-    ("gemini-3.1-flash-live", GEMINI, {"history": History.INITIAL_CONTENT, "tool_scheduling": False}),
+    ("gemini-3.1-flash-live", GEMINI, {"history": History.INITIAL_CONTENT}),
     # Proactive audio is always on in 3.8: false is refused.
     ("gemini-3.8-live", VERTEX, {"proactive_audio": frozenset({True}), "affective_dialog": False}),
     ("gemini-3.1-flash-live", GEMINI, {"proactive_audio": frozenset(), "affective_dialog": False}),
@@ -111,8 +114,13 @@ def test_a_model_that_nobody_has_met_gets_only_what_every_model_takes(backend: B
             assert unknown.proactive_audio <= known.proactive_audio
 
 
-def test_vertex_is_given_no_scheduling_and_no_initial_history() -> None:
+def test_vertex_is_given_no_initial_history() -> None:
     for (_, backend), row in TABLE.items():
         if backend == "vertex":
-            assert not row.tool_scheduling
             assert row.history is History.INSTRUCTION
+
+
+def test_every_capability_is_asked_for_somewhere() -> None:
+    modules = Path(callbot.gemini.__file__).parent.glob("*.py")
+    readers = "".join(path.read_text(encoding="utf-8") for path in modules)
+    assert [one.name for one in fields(Capabilities) if not re.search(rf"(capabilities|row|self)\.{one.name}\b", readers)] == []

@@ -8,6 +8,7 @@ import pytest
 
 from callbot.brief import Limits
 from callbot.messages import (
+    AnswerGrounded,
     Beat,
     CallerGone,
     CallerPaused,
@@ -82,6 +83,7 @@ EVENTS: dict[str, CallMessage] = {
     "TurnWorking": TurnWorking(3, 50.0),
     "ModelInterrupted": ModelInterrupted(3, 50.0),
     "ModelUsage": ModelUsage(1, 1),
+    "AnswerGrounded": AnswerGrounded(("q",)),
     "Transcribed": Transcribed(Role.CALLER, "hello", 0),
     "ToolCalled": ToolCalled(2, "f1", "look_up", {}, 50.0, 3),
     "ToolsCancelled": ToolsCancelled(2, ("f1",)),

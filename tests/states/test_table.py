@@ -10,6 +10,7 @@ from call_machine import STARTED, Call, connecting, reconnecting, streaming
 
 from callbot.effects import Moved
 from callbot.messages import (
+    AnswerGrounded,
     Beat,
     CallerGone,
     CallerPaused,
@@ -80,6 +81,7 @@ GRID: dict[str, tuple[Callable[[int, int], CallMessage] | None, Answer, Answer, 
     "TurnWorking": (lambda n, t: TurnWorking(7, 0.0),                               STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ModelInterrupted": (lambda n, t: ModelInterrupted(7, 0.0),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ModelUsage": (lambda n, t: ModelUsage(1, 1),                                   STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
+    "AnswerGrounded": (lambda n, t: AnswerGrounded(("q",)),                         STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "Transcribed": (lambda n, t: Transcribed(Role.CALLER, "hello", 0),                 STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ToolCalled": (lambda n, t: ToolCalled(n, "f1", "look_up", {}, 0.0),            STAYS,   STAYS,   STAYS,   STAYS,   STAYS),
     "ToolsCancelled": (lambda n, t: ToolsCancelled(n, ("f1",)),                     STAYS,   STAYS,   STAYS,   STAYS,   STAYS),

@@ -11,6 +11,7 @@ from google.genai import types
 from google.genai.live import AsyncSession
 from sdk_session import BACKENDS, Backend, SdkSession
 
+from callbot.gemini.sdk_messages import model_message
 from callbot.wire import gemini
 from callbot.wire.gemini import HistoryTurn, ModelMessage, ToolResult, decode
 
@@ -48,12 +49,6 @@ class TestWhatWeSendIsWhatTheSdkSends:
         sent = await sdk.sent(backend, lambda session: session.send_realtime_input(audio_stream_end=True))
         assert json.loads(gemini.audio_stream_end_message()) == sent
 
-    async def test_activity_start_and_end(self, sdk: SdkSession, backend: Backend) -> None:
-        started = await sdk.sent(backend, lambda s: s.send_realtime_input(activity_start=types.ActivityStart()))
-        ended = await sdk.sent(backend, lambda s: s.send_realtime_input(activity_end=types.ActivityEnd()))
-        assert json.loads(gemini.activity_start_message()) == started
-        assert json.loads(gemini.activity_end_message()) == ended
-
     @pytest.mark.parametrize("turn_complete", [True, False])
     @pytest.mark.parametrize(
         "turns", [(), (HistoryTurn("user", "Hello"),), (HistoryTurn("user", "Hi"), HistoryTurn("model", "Yes?"))]
@@ -72,17 +67,10 @@ class TestWhatWeSendIsWhatTheSdkSends:
     async def test_tool_response(self, sdk: SdkSession, backend: Backend) -> None:
         results = (
             ToolResult(id="c1", name="weather", response={"deg_c": 21.5, "nested_key": {"someKey": [1, None, True]}}),
-            ToolResult(id="c2", name="book", response={}, scheduling="WHEN_IDLE", will_continue=False),
+            ToolResult(id="c2", name="book", response={}),
         )
         responses = [
-            types.FunctionResponse(
-                id=result.id,
-                name=result.name,
-                response=dict(result.response),
-                scheduling=types.FunctionResponseScheduling(result.scheduling) if result.scheduling else None,
-                will_continue=result.will_continue,
-            )
-            for result in results
+            types.FunctionResponse(id=result.id, name=result.name, response=dict(result.response)) for result in results
         ]
         sent = await sdk.sent(backend, lambda session: session.send_tool_response(function_responses=responses))
         assert json.loads(gemini.tool_response_message(results)) == sent
@@ -146,6 +134,12 @@ CATALOGUE: dict[str, dict[str, Any]] = {
     "transcription that only ends": content(outputTranscription={"finished": True}),
     "interim transcription": content(interimInputTranscription={"text": "h"}),
     "grounding": content(groundingMetadata={"webSearchQueries": ["q"]}, turnComplete=True),
+    "grounding with sources": content(
+        groundingMetadata={
+            "webSearchQueries": ["q", "r"],
+            "groundingChunks": [{"web": {"uri": "https://a.example/x", "title": "A"}}, {"web": {"uri": "https://b.example"}}],
+        }
+    ),
     "tool calls": {
         "toolCall": {
             "functionCalls": [
@@ -183,7 +177,10 @@ GEMINI_USAGE = {
     "usageMetadata": {
         "promptTokenCount": 10,
         "responseTokenCount": 25,
-        "totalTokenCount": 35,
+        "thoughtsTokenCount": 6,
+        "toolUsePromptTokenCount": 4,
+        "cachedContentTokenCount": 2,
+        "totalTokenCount": 45,
         "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 7}, {"modality": "TEXT", "tokenCount": 3}],
         "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 25}],
     }
@@ -208,7 +205,6 @@ def as_the_sdk_sees_it(message: types.LiveServerMessage) -> dict[str, Any]:
     update, usage, go_away = message.session_resumption_update, message.usage_metadata, message.go_away
     return {
         "setup_complete": message.setup_complete is not None,
-        "session_id": message.setup_complete and message.setup_complete.session_id,
         "audio": [part.inline_data.data for part in seen_parts if part.inline_data],
         "rates": [re.findall(r"\d+", part.inline_data.mime_type or "") for part in seen_parts if part.inline_data],
         "text": [part.text for part in seen_parts if part.text and not part.thought],
@@ -217,25 +213,35 @@ def as_the_sdk_sees_it(message: types.LiveServerMessage) -> dict[str, Any]:
         "turn_complete": bool(server.turn_complete),
         "turn_complete_reason": server.turn_complete_reason and server.turn_complete_reason.value,
         "interaction_status": server.interaction_status and server.interaction_status.value,
-        "waiting_for_input": bool(server.waiting_for_input),
         "input_transcription": _words(server.input_transcription),
         "output_transcription": _words(server.output_transcription),
         "tool_calls": [(call.id, call.name, call.args or {}) for call in calls],
         "cancelled": (message.tool_call_cancellation and message.tool_call_cancellation.ids) or [],
         "go_away": go_away is not None,
         "time_left": go_away and go_away.time_left,
-        "resumption": update and (update.new_handle, bool(update.resumable), update.last_consumed_client_message_index),
-        "usage": usage and (usage.prompt_token_count, usage.response_token_count, usage.total_token_count),
+        "grounding": _found(server.grounding_metadata),
+        "resumption": update and (update.new_handle, bool(update.resumable)),
+        "usage": usage
+        and (
+            usage.prompt_token_count,
+            usage.response_token_count,
+            usage.thoughts_token_count,
+            usage.tool_use_prompt_token_count,
+            usage.cached_content_token_count,
+        ),
         "prompt_by_modality": _tokens(usage.prompt_tokens_details if usage else None),
         "response_by_modality": _tokens(usage.response_tokens_details if usage else None),
-        "voice_activity": message.voice_activity
-        and message.voice_activity.voice_activity_type
-        and message.voice_activity.voice_activity_type.value,
     }
 
 
-def _words(transcription: types.Transcription | None) -> tuple[str, bool] | None:
-    return (transcription.text or "", bool(transcription.finished)) if transcription else None
+def _words(transcription: types.Transcription | None) -> tuple[str, str] | None:
+    return (transcription.text or "", transcription.language_code or "") if transcription else None
+
+
+def _found(grounding: types.GroundingMetadata | None) -> tuple[list[str], list[str | None]] | None:
+    if grounding is None:
+        return None
+    return grounding.web_search_queries or [], [chunk.web.uri for chunk in grounding.grounding_chunks or [] if chunk.web]
 
 
 def _tokens(details: list[types.ModalityTokenCount] | None) -> dict[str, int | None]:
@@ -247,7 +253,6 @@ def as_we_see_it(message: ModelMessage) -> dict[str, Any]:
     heard, said = message.input_transcription, message.output_transcription
     return {
         "setup_complete": message.setup_complete,
-        "session_id": message.session_id,
         "audio": [part.pcm for part in message.audio],
         "rates": [[str(part.rate_hz)] for part in message.audio],
         "text": list(message.text),
@@ -256,18 +261,18 @@ def as_we_see_it(message: ModelMessage) -> dict[str, Any]:
         "turn_complete": message.turn_complete,
         "turn_complete_reason": message.turn_complete_reason,
         "interaction_status": message.interaction_status,
-        "waiting_for_input": message.waiting_for_input,
-        "input_transcription": heard and (heard.text, heard.finished),
-        "output_transcription": said and (said.text, said.finished),
+        "input_transcription": heard and (heard.text, heard.language),
+        "output_transcription": said and (said.text, said.language),
         "tool_calls": [(call.id, call.name, call.args) for call in message.tool_calls],
         "cancelled": list(message.cancelled_tool_ids),
         "go_away": message.go_away,
         "time_left": None if go_away_s is None else f"{go_away_s:g}s",
-        "resumption": update and (update.handle, update.resumable, update.last_consumed_index),
-        "usage": usage and (usage.prompt_tokens, usage.response_tokens, usage.total_tokens),
+        "grounding": message.grounding and (list(message.grounding.queries), list(message.grounding.sources)),
+        "resumption": update and (update.handle, update.resumable),
+        "usage": usage
+        and (usage.prompt_tokens, usage.response_tokens, usage.thoughts_tokens, usage.tool_tokens, usage.cached_tokens),
         "prompt_by_modality": usage.prompt_by_modality if usage else {},
         "response_by_modality": usage.response_by_modality if usage else {},
-        "voice_activity": message.voice_activity,
     }
 
 
@@ -286,7 +291,9 @@ class TestWhatWeReadIsWhatTheSdkReads:
         frame = json.dumps(tree).encode()
         ours = decode(frame)
         assert isinstance(ours, ModelMessage)
-        theirs = as_the_sdk_sees_it(await sdk.received(backend, frame))
+        read = await sdk.received(backend, frame)
+        theirs = as_the_sdk_sees_it(read)
+        assert as_we_see_it(model_message(read)) == as_we_see_it(ours)  # `CALLBOT_MODEL_CODEC=sdk` tells the same
         theirs["rates"] = [rate or ["24000"] for rate in theirs["rates"]]  # a rate left out means 24 kHz
         assert as_we_see_it(ours) == theirs
         assert ours.faults == ()

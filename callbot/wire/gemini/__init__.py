@@ -6,6 +6,7 @@ Source: google-genai 3.4.0 (`live.py`, `_live_converters.py`, `types.py`), and w
 from callbot.wire.gemini.incoming import decode
 from callbot.wire.gemini.model_message import (
     AudioPart,
+    Grounding,
     ModelMessage,
     ResumptionUpdate,
     ToolCall,
@@ -15,8 +16,6 @@ from callbot.wire.gemini.model_message import (
 from callbot.wire.gemini.outgoing import (
     HistoryTurn,
     ToolResult,
-    activity_end_message,
-    activity_start_message,
     audio_message,
     audio_stream_end_message,
     client_content_message,
@@ -27,6 +26,7 @@ from callbot.wire.reading import Unreadable
 
 __all__ = [
     "AudioPart",
+    "Grounding",
     "HistoryTurn",
     "ModelMessage",
     "ResumptionUpdate",
@@ -35,8 +35,6 @@ __all__ = [
     "Transcription",
     "Unreadable",
     "Usage",
-    "activity_end_message",
-    "activity_start_message",
     "audio_message",
     "audio_stream_end_message",
     "client_content_message",

@@ -16,6 +16,7 @@ import msgspec
 
 from callbot.wire.gemini.model_message import (
     AudioPart,
+    Grounding,
     ModelMessage,
     ResumptionUpdate,
     ToolCall,
@@ -55,8 +56,8 @@ _TOP_KEYS: Final = _either_casing(
     "goAway",
     "sessionResumptionUpdate",
     "usageMetadata",
-    "voiceActivity",
-    "voiceActivityDetectionSignal",  # known, and left alone: only for projects on a list
+    "voiceActivity",  # this one and the next are known, and left alone: only for projects on a list
+    "voiceActivityDetectionSignal",
 )
 _CONTENT_KEYS: Final = _either_casing(
     "modelTurn",
@@ -65,12 +66,12 @@ _CONTENT_KEYS: Final = _either_casing(
     "turnComplete",
     "turnCompleteReason",
     "interactionStatus",
-    "waitingForInput",
     "inputTranscription",
     "outputTranscription",
-    # Known, and left alone: nothing in a call needs them.
-    "interimInputTranscription",
     "groundingMetadata",
+    # Known, and left alone: nothing in a call needs them.
+    "waitingForInput",
+    "interimInputTranscription",
     "urlContextMetadata",
 )
 
@@ -157,14 +158,11 @@ class _Reading:
 
     def message(self, tree: dict[str, Any]) -> ModelMessage:
         content = self._object(tree, "serverContent") or {}
-        setup = self._object(tree, "setupComplete")
         go_away = self._object(tree, "goAway")
-        activity = self._object(tree, "voiceActivity")
         audio, text = self._parts(self._object(content, "modelTurn"))
         return ModelMessage(
             # These two are signals by their presence: what is wrong inside must not hide them.
             setup_complete=self._field(tree, "setupComplete") is not None,
-            session_id=self._text(setup, "sessionId"),
             audio=audio,
             text=text,
             interrupted=self._flag(content, "interrupted"),
@@ -172,16 +170,15 @@ class _Reading:
             turn_complete=self._flag(content, "turnComplete"),
             turn_complete_reason=self._text(content, "turnCompleteReason"),
             interaction_status=self._text(content, "interactionStatus"),
-            waiting_for_input=self._flag(content, "waitingForInput"),
             input_transcription=self._transcription(content, "inputTranscription"),
             output_transcription=self._transcription(content, "outputTranscription"),
+            grounding=self._grounding(self._object(content, "groundingMetadata")),
             tool_calls=self._tool_calls(self._object(tree, "toolCall")),
             cancelled_tool_ids=self._cancelled(self._object(tree, "toolCallCancellation")),
             go_away=self._field(tree, "goAway") is not None,
             go_away_time_left_s=self._seconds(go_away, "timeLeft"),
             resumption=self._resumption(self._object(tree, "sessionResumptionUpdate")),
             usage=self._usage(self._object(tree, "usageMetadata")),
-            voice_activity=self._text(activity, "type"),
             unknown_keys=self._unknown_keys(tree, content),
             faults=tuple(self.faults),
         )
@@ -222,7 +219,15 @@ class _Reading:
         fields = self._object(content, name)
         if fields is None:
             return None
-        return Transcription(self._text(fields, "text") or "", self._flag(fields, "finished"))
+        return Transcription(self._text(fields, "text") or "", self._text(fields, "languageCode") or "")
+
+    def _grounding(self, grounding: dict[str, Any] | None) -> Grounding | None:
+        if grounding is None:
+            return None
+        queries = tuple(query for query in self._list(grounding, "webSearchQueries") if isinstance(query, str))
+        found = (self._text(self._object(chunk, "web"), "uri") for chunk in self._objects(grounding, "groundingChunks"))
+        sources = tuple(uri for uri in found if uri)
+        return Grounding(queries, sources) if queries or sources else None
 
     def _tool_calls(self, tool_call: dict[str, Any] | None) -> tuple[ToolCall, ...]:
         calls: list[ToolCall] = []
@@ -243,11 +248,7 @@ class _Reading:
     def _resumption(self, update: dict[str, Any] | None) -> ResumptionUpdate | None:
         if update is None:
             return None
-        return ResumptionUpdate(
-            self._text(update, "newHandle") or None,
-            self._flag(update, "resumable"),
-            self._count(update, "lastConsumedClientMessageIndex"),
-        )
+        return ResumptionUpdate(self._text(update, "newHandle") or None, self._flag(update, "resumable"))
 
     def _usage(self, usage: dict[str, Any] | None) -> Usage | None:
         if usage is None:
@@ -256,7 +257,9 @@ class _Reading:
         return Usage(
             prompt_tokens=self._count(usage, "promptTokenCount"),
             response_tokens=self._count(usage, "candidatesTokenCount") if response_tokens is None else response_tokens,
-            total_tokens=self._count(usage, "totalTokenCount"),
+            thoughts_tokens=self._count(usage, "thoughtsTokenCount"),
+            tool_tokens=self._count(usage, "toolUsePromptTokenCount"),
+            cached_tokens=self._count(usage, "cachedContentTokenCount"),
             prompt_by_modality=self._by_modality(usage, "promptTokensDetails"),
             response_by_modality=self._by_modality(usage, "responseTokensDetails")
             or self._by_modality(usage, "candidatesTokensDetails"),

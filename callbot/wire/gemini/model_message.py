@@ -17,10 +17,10 @@ class AudioPart(msgspec.Struct, frozen=True):
 
 
 class Transcription(msgspec.Struct, frozen=True):
-    """A fragment of what was said; fragments are joined as they are. `finished` is often never true."""
+    """A fragment of what was said; fragments are joined as they are. `language` is BCP 47's name, empty if there was none."""
 
     text: str
-    finished: bool = False
+    language: str = ""
 
 
 class ToolCall(msgspec.Struct, frozen=True):
@@ -36,7 +36,6 @@ class ResumptionUpdate(msgspec.Struct, frozen=True):
 
     handle: str | None = None
     resumable: bool = False
-    last_consumed_index: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,16 +43,24 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
     prompt_tokens: int | None = None
     response_tokens: int | None = None
-    total_tokens: int | None = None
+    thoughts_tokens: int | None = None
+    tool_tokens: int | None = None
+    cached_tokens: int | None = None
     prompt_by_modality: dict[str, int] = {}
     response_by_modality: dict[str, int] = {}
+
+
+class Grounding(msgspec.Struct, frozen=True):
+    """What an answer rests on: the searches that were made, and the addresses of what they found."""
+
+    queries: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class ModelMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One server message. Enumerations are plain strings: the server's next version may have new values."""
 
     setup_complete: bool = False
-    session_id: str | None = None
 
     audio: tuple[AudioPart, ...] = ()
     """In order."""
@@ -65,9 +72,9 @@ class ModelMessage(msgspec.Struct, frozen=True, kw_only=True):
     turn_complete: bool = False
     turn_complete_reason: str | None = None
     interaction_status: str | None = None
-    waiting_for_input: bool = False
     input_transcription: Transcription | None = None
     output_transcription: Transcription | None = None
+    grounding: Grounding | None = None
 
     tool_calls: tuple[ToolCall, ...] = ()
     cancelled_tool_ids: tuple[str, ...] = ()
@@ -77,8 +84,6 @@ class ModelMessage(msgspec.Struct, frozen=True, kw_only=True):
     """None if the server did not say, or not in a way that could be read."""
     resumption: ResumptionUpdate | None = None
     usage: Usage | None = None
-    voice_activity: str | None = None
-    """"ACTIVITY_START" or "ACTIVITY_END"."""
 
     unknown_keys: tuple[str, ...] = ()
     """Keys new to this decoder: at the top, or as "serverContent.key". At most 16, cut to 64 characters."""

@@ -23,16 +23,11 @@ class HistoryTurn(msgspec.Struct, frozen=True):
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a tool call. `id` and `name` are the call's; Gemini refuses an answer without id, Vertex takes it.
-
-    `scheduling` ("INTERRUPT", "WHEN_IDLE", "SILENT") and `will_continue` are for non-blocking functions.
-    """
+    """The answer to a tool call. `id` and `name` are the call's; Gemini refuses an answer without id, Vertex takes it."""
 
     name: str
     response: Mapping[str, Any]
     id: str | None = None
-    scheduling: str | None = None
-    will_continue: bool | None = None
 
 
 def audio_message(pcm16k: bytes) -> bytes:
@@ -49,16 +44,6 @@ def audio_message(pcm16k: bytes) -> bytes:
 def audio_stream_end_message() -> str:
     """Make the message that says the caller's audio pauses; the server then works off what it has cached."""
     return '{"realtime_input":{"audioStreamEnd":true}}'
-
-
-def activity_start_message() -> str:
-    """Make the message that says the caller begins to speak; only with automatic detection switched off."""
-    return '{"realtime_input":{"activityStart":{}}}'
-
-
-def activity_end_message() -> str:
-    """Make the message that says the caller has finished; only with automatic detection switched off."""
-    return '{"realtime_input":{"activityEnd":{}}}'
 
 
 def text_message(text: str) -> str:
@@ -85,13 +70,7 @@ def tool_response_message(results: Sequence[ToolResult]) -> str:
 
 
 def _function_response(result: ToolResult) -> dict[str, Any]:
-    fields = {
-        "id": result.id,
-        "name": result.name,
-        "response": result.response,
-        "scheduling": result.scheduling,
-        "will_continue": result.will_continue,
-    }
+    fields = {"id": result.id, "name": result.name, "response": result.response}
     return {key: value for key, value in fields.items() if value is not None}
 
 
