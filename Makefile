@@ -9,7 +9,7 @@ TEST_PROCESSES ?= 2
 RUN_READY := $(VENV)/.run-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: help demo test lint types bench instructions check lock clean
+.PHONY: help demo test lint types bench instructions docs check lock clean
 
 help:  ## list what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ bench: $(DEV_READY)  ## speed beside the bare bridge, as ratios of runs taken in
 
 instructions: $(DEV_READY)  ## what the audio path costs in instructions, against limits (2 minutes, needs valgrind)
 	@$(BIN)/python -m bench.instructions
+
+docs: $(DEV_READY)  ## write .env.example and docs/settings.md from callbot/settings.py
+	@$(BIN)/python -m docs.reference
 
 check: lint types test  ## everything that CI runs
 

@@ -45,12 +45,13 @@ Where
   --rebuild                 build although this commit has been built (for a newer base image)
 
 Cloud Run
+  --calls-per-instance=N    1: sets --concurrency, --max-calls, --cpu and --memory for so many calls on an instance, up to 320, from
+                            the measurement in docs/performance.md. Over 40 it takes several workers, and they need Redis
   --concurrency=N           1: requests that an instance takes at once. A call is one request for as long as it lasts, and
-                            its webhooks are others. docs/performance.md has the measured number of calls that a core carries;
-                            N is a quarter more than the calls that you want on an instance
+                            its webhooks are others: a quarter more than the calls
   --max-calls=N             calls that an instance admits; default: four fifths of --concurrency
   --min-instances=N         1: kept warm, and paid for
-  --max-instances=N         1: callbot keeps its calls in the instance's memory; more need the shared store (--redis-url-secret)
+  --max-instances=N         20: Cloud Run starts them by load; with one call on each that many calls at once
   --timeout=SECONDS         3600, Cloud Run's longest; no stream lasts longer
   --memory=SIZE, --cpu=N    2Gi and 2
   --no-session-affinity     default: --session-affinity       (DEPLOY_SESSION_AFFINITY=no)
@@ -82,6 +83,7 @@ Twilio
 Running
   --dry-run                 check everything, change nothing, print the commands that would run, in order
   --monitoring              make the metrics, the dashboard and the alerts of deploy/ as well
+  --notify=MAIL             where the alerts go; with --monitoring
   --destroy                 remove the service and what this script made for it
   --yes                     do not ask
   --help
@@ -106,6 +108,7 @@ main() {
   look_around
   check_twilio
   check_roles
+  check_settings
   warn_about_choices
 
   make_service_account

@@ -111,10 +111,11 @@ async def _load(
     from callbot.actors.call import call_factory
     from callbot.actors.services import CallServices
     from callbot.gemini.prewarm import Prewarmer
-    from callbot.telemetry.metrics import Metrics, watch_loop_lag
+    from callbot.telemetry.metrics import Metrics, watch_log, watch_loop_lag
     from callbot.telemetry.redaction import redact
 
     metrics = Metrics(registry)
+    watch_log(registry)
     log = structlog.get_logger()
     prewarmer = Prewarmer(
         connector,

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "demo":
                 return _demo(real=chosen.real, out=chosen.out)
             case "logs":
-                return _logs(chosen.file, chosen.call)
+                return _logs(chosen)
             case "check":
                 return _check(offline=chosen.offline)
     except KeyboardInterrupt:
@@ -66,8 +66,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--real", action="store_true", help="talk to the real Gemini API instead (needs GEMINI_API_KEY)")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for the WAV, the picture and the log")
     logs = commands.add_parser("logs", help="tell the story of calls from a JSON log")
-    logs.add_argument("file", metavar="FILE", help="a log file, or - for standard input")
+    logs.add_argument(
+        "file", metavar="FILE", help="a log, packed or not, or - for standard input; also what gcloud, compose give"
+    )
     logs.add_argument("--call", metavar="SID", help="only this call; the beginning of its CallSid is enough")
+    logs.add_argument(
+        "--since", metavar="WHEN", help="only calls that began in the last 30m, 2h or 1d, or since 2026-11-27T10:00"
+    )
+    logs.add_argument("--failed", action="store_true", help="only calls that did not end as they should")
+    logs.add_argument("--last", metavar="N", type=int, help="only the last N calls")
+    logs.add_argument("--follow", action="store_true", help="show calls as they happen, until interrupted")
     check = commands.add_parser("check", help="say whether this configuration can take a call, and what is missing")
     check.add_argument("--offline", action="store_true", help="look at the settings only; reach out to nobody")
     return parser
@@ -152,12 +160,18 @@ def _demo(*, real: bool, out: Path) -> int:
         return _misused([str(error)])
 
 
-def _logs(file: str, call: str | None) -> int:
+def _logs(chosen: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from callbot.telemetry.story import show_logs
+    from callbot.telemetry.logs_command import Wanted, follow_logs, show_logs
 
-    return show_logs(file, call, Console())
+    try:
+        wanted = Wanted.of(call=chosen.call, since=chosen.since, failed=chosen.failed, last=chosen.last)
+    except ValueError as error:
+        return _misused([str(error)])
+    if chosen.follow:
+        return follow_logs(chosen.file, wanted, Console())
+    return show_logs(chosen.file, wanted, Console())
 
 
 def _check(*, offline: bool) -> int:

@@ -1,11 +1,14 @@
 """Settings: what is read from where, what is refused, what is never shown."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from callbot.preflight import problems_before_serving
-from callbot.settings import DEFAULT_PROMPT, Settings, SettingsError, load
+from callbot.settings import DEFAULT_PROMPT, Settings, SettingsError, environment_names, load
+from docs.reference import PAGES
+from docs.reference import settings as documented_settings
 
 
 def settings(**values: object) -> Settings:
@@ -270,3 +273,24 @@ def test_a_file_of_settings_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     file.write_bytes(b"GEMINI_API_KEY=\xff\xfe\n")
     with pytest.raises(SettingsError, match="cannot be read as a file of settings in UTF-8"):
         load(_env_file=file)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_the_pages_of_settings_are_as_make_docs_writes_them(path: Path) -> None:
+    assert path.read_text() == PAGES[path](), "run: make docs"
+
+
+def test_every_setting_is_documented_where_it_is() -> None:
+    documented = documented_settings()
+    assert {each.name for each in documented} == set(environment_names().values())
+    assert [each.name for each in documented if len(each.description) < 5] == []
+
+
+def test_the_example_sets_nothing_but_defaults_and_what_has_to_be_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With every line of it made real, the settings are those of an empty environment."""
+    for name in environment_names().values():
+        monkeypatch.delenv(name, raising=False)
+    example = (Path(__file__).parents[1] / ".env.example").read_text()
+    file = tmp_path / "env"
+    file.write_text(re.sub(r"^# ([A-Z_]+=)", r"\1", example, flags=re.MULTILINE))
+    assert load(_env_file=file) == settings(service_url="https://bot.example")

@@ -15,8 +15,9 @@ from rich.text import Text
 from callbot.audio import g711
 from callbot.audio.levels import SILENT_DB, is_audible_mulaw, pcm_level_dbfs
 from callbot.telemetry import story
+from callbot.telemetry.log_file import parse_line
 from callbot.telemetry.picture import draw_timeline
-from callbot.telemetry.timeline import Event, calls_of, parse_line
+from callbot.telemetry.timeline import Event, calls_of
 
 _LOG_NAME: Final = "call.jsonl"
 _WAV_NAME: Final = "call.wav"

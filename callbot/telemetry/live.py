@@ -20,8 +20,12 @@ STATE_STYLES: Final = {
 }
 """The colour of each state on a terminal; the picture uses the same hues."""
 
-_STATE_WIDTH: Final = max(len(name) for name in STATE_STYLES)
+MARK: Final = 6  # characters of a CallSid, its last: two calls of an hour have the same in one case of 16 million
+STATE_WIDTH: Final = max(len(name) for name in STATE_STYLES)
 _WARNINGS: Final = frozenset({"session.lost", "stream.fault", "child.crashed"})
+
+# What others tell better: a turn's by when it was heard, the counters' by the summary.
+_NOT_TOLD: Final = frozenset({"turn.started", "turn.speaking", "turn.ended", "call.progress"})
 
 _PLANS: Final = {"new": "a new session", "resume": "resuming the session", "history": "a new session that is told the history"}
 _DECISIONS: Final = {
@@ -34,10 +38,11 @@ _DECISIONS: Final = {
 
 
 class LiveCall:
-    """Prints a call's events on `console` while they come; a context manager."""
+    """Prints calls' events on `console` while they come; a context manager. Of `several` calls each line says whose it is."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, several: bool = False) -> None:
         self._console = console
+        self._several = several
 
     def __enter__(self) -> Self:
         return self
@@ -53,10 +58,17 @@ class LiveCall:
             return
         name, state = text(event, "message"), text(event, "state")
         line = Text(f"{t_ms / 1000:7.2f} s  ")
-        line.append(f"{state:<{_STATE_WIDTH}}", style=STATE_STYLES.get(state, ""))
+        if self._several:
+            line = Text.assemble((f"{text(event, 'call_sid')[-MARK:]}  ", "bright_black"), line)
+        line.append(f"{state:<{STATE_WIDTH}}", style=STATE_STYLES.get(state, ""))
         line.append("  ")
         line.append(told, style="bold" if name in _WARNINGS else "")
         self._console.print(line, soft_wrap=True)
+
+
+def is_told(name: str) -> bool:
+    """Whether an event of this name may be of interest to an onlooker."""
+    return name not in _NOT_TOLD
 
 
 def tell(event: Event) -> str | None:
@@ -99,7 +111,7 @@ def _of_conversation(name: str, event: Event) -> str | None:
         case "caller.dtmf":
             return f"the caller presses {text(event, 'digit') or 'a key'}"
         case "transcript":
-            return f"{text(event, 'role')}: {text(event, 'text')}"
+            return f"{text(event, 'role')}: {text(event, 'text', 2_000)}"
         case "tool.called":
             return f"the model calls the tool {text(event, 'tool')}"
         case _:
@@ -118,7 +130,9 @@ def _of_session(name: str, event: Event) -> str | None:
             return "the model session is ready" + ("" if setup_ms is None else f" after {setup_ms:.0f} ms")
         case "session.lost":
             decision = text(event, "decision")
-            return f"the link to the model is lost{_because(event, 'cause')}: {_DECISIONS.get(decision, decision)}"
+            detail = text(event, "detail", 300)
+            why = f" [{detail}]" if detail else ""
+            return f"the link to the model is lost{_because(event, 'cause')}: {_DECISIONS.get(decision, decision)}{why}"
         case "session.go_away":
             left_s = number(event, "time_left_s")
             return "the model will close the session" + ("" if left_s is None else f" in {left_s:.0f} s")

@@ -78,8 +78,14 @@ def dropped_lines() -> int:
     return 0 if _writer is None else _writer.dropped
 
 
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout is not None and not sys.stdout.closed and sys.stdout.isatty()
+
+
 def configure(log_format: str, log_level: str, stream: ByteStream | None = None) -> None:
-    """Set logging up for this process: `log_format` "json" or "console", `log_level` "debug" to "error".
+    """Set logging up for this process: `log_format` "json", "console" or "auto" (console on a
+    terminal), `log_level` "debug" to "error".
 
     `stream` is stdout unless given, and then written to by a thread: no line ever waits for a reader. Colour is used in the
     console format only, and only on a terminal.
@@ -87,10 +93,11 @@ def configure(log_format: str, log_level: str, stream: ByteStream | None = None)
     global _writer  # noqa: PLW0603 - a process has one stdout
     level = logging.getLevelNamesMapping()[log_level.upper()]
     render: Any = structlog.processors.JSONRenderer(serializer=orjson.dumps)
-    if log_format == "console":
-        console = structlog.dev.ConsoleRenderer(colors=stream is None and sys.stdout is not None and sys.stdout.isatty())
+    if log_format == "console" or (log_format == "auto" and stream is None and is_terminal()):
+        from callbot.telemetry.console import ConsoleLines  # rich takes 50 ms to load, and a server has JSON
+
         # The traceback is made here, so that the guard sees it.
-        final: list[Any] = [_add_stack_trace, _add_time, _guard, _for_people, console, _encode]
+        final: list[Any] = [_add_stack_trace, _guard, ConsoleLines(colors=stream is None and is_terminal())]
     else:
         final = [_add_stack_trace, _to_cloud_logging, _guard, render]
     sink: Any
@@ -115,23 +122,6 @@ def _tell_dropped(lines: int) -> bytes:
     for process in structlog.get_config()["processors"]:
         event = process(None, "warning", event)
     return bytes(event) + b"\n"
-
-
-def _encode(_logger: Any, _method: str, line: str) -> bytes:
-    return line.encode()
-
-
-def _add_time(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event["level"] = method
-    event["timestamp"] = datetime.now(UTC).strftime("%H:%M:%S.%f")[:-3]
-    return event
-
-
-def _for_people(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """The traceback under the name that the console renderer writes out in lines."""
-    if "stack_trace" in event:
-        event["exception"] = event.pop("stack_trace")
-    return event
 
 
 def _add_stack_trace(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

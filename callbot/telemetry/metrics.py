@@ -7,12 +7,15 @@ into one registry, which `/metrics` renders whole.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from callbot.actors.call_metrics import CallMetrics
+from callbot.telemetry.logs import dropped_lines
 
 # Targets for a turn are 0.8 s (half of them) and 1.5 s (19 of 20): the buckets are finest around these.
 LATENCY_BUCKETS_S: Final = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0)
@@ -143,6 +146,16 @@ class Metrics(CallMetrics):
             return "other"
         known.add(word)
         return word
+
+
+class _DroppedLines(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("callbot_log_lines_dropped", "Log lines that stdout did not take in time", dropped_lines())
+
+
+def watch_log(registry: CollectorRegistry) -> None:
+    """Have `registry` tell how many log lines this process has dropped."""
+    registry.register(_DroppedLines())
 
 
 async def watch_loop_lag(metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:

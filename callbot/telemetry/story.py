@@ -1,6 +1,5 @@
-"""`callbot logs`: the story of calls, read from a JSON log, to be understood in ten seconds."""
+"""The story of calls on a terminal, to be understood in ten seconds: one call in full, or many with a line each."""
 
-import sys
 from statistics import median
 from typing import Final
 
@@ -10,64 +9,33 @@ from rich.table import Table
 from rich.text import Text
 
 from callbot.telemetry.live import STATE_STYLES
-from callbot.telemetry.timeline import Call, Log, number, read_log
+from callbot.telemetry.timeline import Call, number
 
-_SHOWN, _MISUSED = 0, 2  # exit codes, as `cli` has them
 _BAR_WIDTH: Final = 28  # cells; with its columns a table stays within 80
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-_SID_SHOWN: Final = 12  # characters of a sid in the overview: enough to tell calls apart, and for --call
+SID_SHOWN: Final = 12  # characters of a sid in the overview: enough to tell calls apart, and for --call
 _LATENCY_GOOD_MS, _LATENCY_POOR_MS = 800, 1500
+_NOTHING_MS: Final = 100  # what is on its way when a call ends
 """People on the telephone take a second for natural, and ask "hello?" after two; colours only, no verdict."""
 
 
-def show_logs(file: str, call: str | None, console: Console) -> int:
-    """Print the calls of `file` ("-" is standard input), or the one whose sid begins with `call`; returns the exit code."""
-    try:
-        log = _read(file)
-    except OSError as error:
-        return _misused(f"{file} cannot be read ({error.strerror}).")
-    if log.bad_lines:
-        lines = "1 line is" if log.bad_lines == 1 else f"{log.bad_lines} lines are"
-        sys.stderr.write(f"callbot: {lines} no JSON object and left out.\n")
-    name = "standard input" if file == "-" else file
-    if not log.calls:
-        return _misused(f"there is no call in {name}; it takes the JSON log of `callbot serve` (LOG_FORMAT=json).")
-    chosen = log.calls if call is None else [each for each in log.calls if each.call_sid.startswith(call)]
-    if not chosen:
-        return _misused(f"no call in {name} has a CallSid that begins with {call}; without --call all are listed.")
-    if len({each.call_sid for each in chosen}) > 1:
-        _print_overview(console, chosen)
-        return _SHOWN
-    for index, each in enumerate(chosen):  # one call can have several streams
-        if index:
-            console.print()
-        print_call(console, each)
-    return _SHOWN
-
-
-def _read(file: str) -> Log:
-    if file == "-":
-        return read_log(sys.stdin.buffer)
-    with open(file, "rb") as lines:  # noqa: PTH123 - a name as typed, not a Path
-        return read_log(lines)
-
-
-def _misused(sentence: str) -> int:
-    sys.stderr.write(f"callbot: {sentence}\n")
-    return _MISUSED
-
-
-def _print_overview(console: Console, calls: list[Call]) -> None:
+def print_overview(console: Console, calls: list[Call]) -> None:
+    """Print one line for each call, within 80 columns."""
+    days = {call.began[:10] for call in calls}
+    same_day = len(days) == 1 and "" not in days
+    if same_day:
+        console.print(Text(f"Calls of {days.pop()} (UTC)", style="bold"))
     table = _table(
-        ("call", ""), ("began (UTC)", ""), ("length", ">"), ("turns", ">"), ("cut in", ">"), ("lost", ">"), ("answer", ">")
+        ("call", ""), ("began", ""), ("length", ">"), ("turns", ">"), ("cut in", ">"), ("lost", ">"), ("answer", ">")
     )
     table.add_column("end", overflow="fold")
     for call in calls:
         latency = _ms(median(call.latencies_ms)) if call.latencies_ms else "-"
-        sid = call.call_sid[:_SID_SHOWN] + (f" #{call.stream_no}" if call.stream_no > 1 else "")
+        sid = call.call_sid[:SID_SHOWN] + (f" #{call.stream_no}" if call.stream_no > 1 else "")
+        began = call.began[11:19] if same_day else call.began[5:16].replace("T", " ")
         table.add_row(
             Text(sid),
-            Text(call.began[:19].replace("T", " ")),
+            Text(began),
             _s(call.duration_ms),
             str(len(call.turns)),
             _count(len(call.barge_ins)),
@@ -76,19 +44,20 @@ def _print_overview(console: Console, calls: list[Call]) -> None:
             _ending(call),
         )
     console.print(table)
-    console.print()
-    shown = calls[0].call_sid[:_SID_SHOWN]
-    console.print(Text(f"{len(calls)} calls; for the story of one of them add --call {shown}", style="dim"), soft_wrap=True)
 
 
 def print_call(console: Console, call: Call) -> None:
-    """Print one call's story: header, states, turns, sessions, faults, summary."""
+    """Print one call's story: header, states, turns, words, sessions, faults, summary."""
     _print_header(console, call)
     _section(console, "States", _states(call, blocks=not console.options.ascii_only))
     if call.turns:
         _section(console, "Turns", _turns(call))
+    if call.words:
+        _section(console, "Words", _words(call))
     if call.sessions:
         _section(console, "Model sessions", _sessions(call))
+        if reasons := _reasons(call):
+            _section(console, "Why sessions were lost", reasons)
     if call.faults or call.crashes:
         _section(console, "Faults", _faults(call))
     _section(console, "Summary", _summary(call))
@@ -169,6 +138,27 @@ def _sessions(call: Call) -> Table:
     return table
 
 
+def _words(call: Call) -> Table:
+    table = _table(("at", ">"), ("who", ""), ("said", ""))
+    for words in call.words:
+        table.add_row(_s(words.at_ms), Text(words.role, style="cyan" if words.role == "caller" else ""), Text(words.text))
+    return table
+
+
+def _reasons(call: Call) -> Text | None:
+    """The cause of each loss with the service's own words and what helps; None where no log line has any."""
+    lines = []
+    for session in call.lost_sessions:
+        code = "" if session.code is None else f", code {session.code}"
+        if session.detail or session.remedy:
+            lines.append(
+                f"session {session.session_no}: {session.cause}{code}" + (f": {session.detail}" if session.detail else "")
+            )
+        if session.remedy:
+            lines.append(f"  -> {session.remedy}")
+    return Text("\n".join(lines)) if lines else None
+
+
 def _faults(call: Call) -> Table:
     table = _table(("fault", ""), ("times", ">"))
     for kind, times in call.faults.items():
@@ -186,10 +176,14 @@ def _summary(call: Call) -> Text:
     lines = [", ".join(facts)]
     spoken_ms = sum(call.utterances_ms)
     heard_ms = sum(turn.heard_ms or 0.0 for turn in call.turns.values())
-    dropped_ms = number(call.summary, "caller_dropped_ms")
     sound = f"caller spoke {_s(spoken_ms)}, heard {_s(heard_ms)} of the bot"
-    if dropped_ms is not None:
-        sound += f"; {_s(dropped_ms)} of the caller's audio lost" if dropped_ms else "; nothing of the caller's audio lost"
+    never_sent_ms = call.never_sent_ms
+    if never_sent_ms is not None:
+        sound += "; the model was sent " + (
+            f"all but {_s(never_sent_ms)} of the caller's audio"
+            if never_sent_ms >= _NOTHING_MS
+            else "all of the caller's audio"
+        )
     lines.append(sound)
     prompt, response = number(call.summary, "prompt_tokens"), number(call.summary, "response_tokens")
     if prompt or response:
@@ -199,6 +193,9 @@ def _summary(call: Call) -> Text:
 
 def _reconnects(call: Call) -> str:
     """How often the link was lost, and how long the longest gap was."""
+    attempts = len(call.sessions)
+    if attempts and all(session.ready_at_ms is None for session in call.sessions.values()):
+        return f"no session opened ({_plural(attempts, 'attempt')})"
     outages = call.outages()
     gaps_ms = [outage.end_ms - outage.start_ms for outage in outages if outage.end_ms is not None]
     if not outages:

@@ -6,13 +6,14 @@ from anywhere, so nothing in it is trusted: a field of another type counts as ab
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
-
-import orjson
 
 Event = Mapping[str, Any]
 
 _LONGEST_TEXT: Final = 120  # characters of one field; what people read in a table cell
+_LONGEST_WORDS: Final = 2_000  # of what somebody said
+_UNREAD: Final = frozenset({"call.progress", "turn.started", "tool.called", "caller.dtmf"})  # of these only the time is kept
 
 
 def number(event: Event, key: str) -> float | None:
@@ -21,12 +22,13 @@ def number(event: Event, key: str) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def text(event: Event, key: str) -> str:
-    """The text under `key`, fit for a terminal; empty when there is none."""
+def text(event: Event, key: str, longest: int = _LONGEST_TEXT) -> str:
+    """The text under `key`, fit for a terminal and cut to `longest` characters; empty when there is none."""
     value = event.get(key)
     if not isinstance(value, str):
         return ""
-    return "".join(char for char in value[:_LONGEST_TEXT] if char.isprintable())
+    value = value[:longest]
+    return value if value.isprintable() else "".join(char for char in value if char.isprintable())
 
 
 @dataclass(slots=True)
@@ -71,6 +73,18 @@ class Session:
     ended_at_ms: float | None = None
     cause: str = ""  # of its loss
     decision: str = ""  # what the loss called for
+    code: int | None = None  # of the socket's close, or HTTP's
+    detail: str = ""  # the service's or the network's own words
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What one side said, redacted, and when its last word was written down."""
+
+    at_ms: float
+    role: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,7 @@ class Call:
     sessions: dict[int, Session] = field(default_factory=dict)
     barge_ins: list[BargeIn] = field(default_factory=list)
     utterances_ms: list[float] = field(default_factory=list)  # how long each piece of the caller's speech was
+    words: list[Words] = field(default_factory=list)  # only of logs with CALLBOT_LOG_TRANSCRIPTS
     faults: dict[str, int] = field(default_factory=dict)
     crashes: list[str] = field(default_factory=list)
     last_ms: float = 0.0
@@ -137,69 +152,58 @@ class Call:
         """The sessions that ended before the call did, or never opened."""
         return [session for session in self.sessions.values() if session.cause]
 
+    @property
+    def failed(self) -> bool:
+        """Whether the call ended otherwise than it should: no hang-up, no goodbye, no move to another instance."""
+        return (bool(self.summary) and self.outcome not in {"completed", "moved"}) or bool(self.crashes)
+
+    @property
+    def never_sent_ms(self) -> float | None:
+        """The caller's audio that no session was given, whether it was dropped or still waited at the end."""
+        dropped_ms = number(self.summary, "caller_dropped_ms")
+        frames, uplink_ms = number(self.summary, "frames_in"), number(self.summary, "uplink_ms")
+        if frames is None or uplink_ms is None:
+            return dropped_ms
+        return max(dropped_ms or 0.0, frames * 20 - uplink_ms, 0.0)
+
     def outages(self) -> list[Outage]:
-        """When the link to the model was gone, in order."""
+        """When the link to the model was gone, in order. What was never there could not be lost."""
         found: list[Outage] = []
-        start_ms, cause = None, ""
+        start_ms, cause, opened = None, "", False
         for session in sorted(self.sessions.values(), key=lambda each: each.session_no):
             if session.ready_at_ms is not None:
+                opened = True
                 if start_ms is not None:
                     found.append(Outage(start_ms, session.ready_at_ms, cause))
                 start_ms, cause = None, ""
-            if session.cause and session.ended_at_ms is not None and start_ms is None:
+            if opened and session.cause and session.ended_at_ms is not None and start_ms is None:
                 start_ms, cause = session.ended_at_ms, session.cause
         if start_ms is not None:
             found.append(Outage(start_ms, None, cause))
         return found
 
 
-@dataclass(slots=True)
-class Log:
-    """What a log file holds: its calls in the order of their first lines, and how many lines were no JSON objects."""
-
-    calls: list[Call] = field(default_factory=list)
-    bad_lines: int = 0
-
-
-def read_log(lines: Iterable[bytes]) -> Log:
-    """Put the calls of a JSON-lines log together; empty lines and those of no call are passed over."""
-    log = Log()
-    calls: dict[tuple[str, str], Call] = {}
-    for line in lines:
-        if not line.strip():
-            continue
-        event = parse_line(line)
-        if event is None:
-            log.bad_lines += 1
-        else:
-            _file_under(calls, event)
-    log.calls = list(calls.values())
-    return log
-
-
-def parse_line(line: bytes) -> dict[str, Any] | None:
-    """One log line as an event; None if it is no JSON object."""
-    try:
-        event = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) else None
-
-
 def calls_of(events: Iterable[Event]) -> list[Call]:
-    """The calls of events that have been read already."""
-    calls: dict[tuple[str, str], Call] = {}
+    """The calls of these events, in the order in which they began; the events of a call may come in any order."""
+    streams: dict[tuple[str, str], list[tuple[float, Event]]] = {}
     for event in events:
-        _file_under(calls, event)
-    return list(calls.values())
-
-
-def _file_under(calls: dict[tuple[str, str], Call], event: Event) -> None:
-    call_sid, stream_sid, t_ms = text(event, "call_sid"), text(event, "stream_sid"), number(event, "t_ms")
-    if not call_sid or not stream_sid or t_ms is None:
-        return
-    call = calls.setdefault((call_sid, stream_sid), Call(call_sid, stream_sid))
-    _add(call, event, t_ms)
+        call_sid, stream_sid, t_ms = text(event, "call_sid"), text(event, "stream_sid"), number(event, "t_ms")
+        if not call_sid or not stream_sid or t_ms is None:
+            continue
+        if event.get("message") in _UNREAD:
+            event = {"message": "", "time": event.get("time")}  # noqa: PLW2901 - a log of a day has millions
+        streams.setdefault((call_sid, stream_sid), []).append((t_ms, event))
+    calls = []
+    for (call_sid, stream_sid), lines in streams.items():
+        if lines[0][0] > lines[-1][0]:
+            lines.reverse()  # newest first: what has the same time comes the other way round too
+        lines.sort(key=itemgetter(0))
+        call = Call(call_sid, stream_sid, began=text(lines[0][1], "time"))
+        for t_ms, event in lines:
+            _add(call, event, t_ms)
+        calls.append(call)
+    calls.sort(key=lambda call: call.began)
+    return calls
 
 
 def _add(call: Call, event: Event, t_ms: float) -> None:
@@ -209,7 +213,7 @@ def _add(call: Call, event: Event, t_ms: float) -> None:
     call.spans[-1].end_ms = max(call.spans[-1].end_ms, t_ms)
     name = text(event, "message")
     if name == "call.started":
-        call.began, call.caller = text(event, "time"), text(event, "caller")
+        call.began, call.caller = text(event, "time") or call.began, text(event, "caller")
         call.model, call.backend = text(event, "model"), text(event, "backend")
         call.stream_no = int(number(event, "stream_no") or 1)
     elif name == "call.state":
@@ -221,6 +225,9 @@ def _add(call: Call, event: Event, t_ms: float) -> None:
         for kind, times in counts.items() if isinstance(counts, dict) else ():
             # Through `text`: a kind comes out of a file too, and goes to a terminal.
             call.faults[text({"kind": kind}, "kind")] = int(number({"times": times}, "times") or 1)
+    elif name == "transcript":
+        if said := text(event, "text", _LONGEST_WORDS):
+            call.words.append(Words(t_ms, text(event, "role"), said))
     elif name == "barge_in":
         call.barge_ins.append(BargeIn(t_ms, int(number(event, "turn") or 0), number(event, "unheard_ms") or 0.0))
     elif name == "caller.speech":
@@ -268,6 +275,9 @@ def _add_session(call: Call, name: str, event: Event, t_ms: float) -> None:
         case "session.lost":
             session.ended_at_ms = t_ms
             session.cause, session.decision = text(event, "cause") or "unknown", text(event, "decision")
+            code = number(event, "code")
+            session.code = None if code is None else int(code)
+            session.detail, session.remedy = text(event, "detail", 300), text(event, "remedy", 300)
         case "session.closed":
             session.ended_at_ms = t_ms
         case _:

@@ -3,7 +3,7 @@
 
 # Log-based metrics, then the dashboard and the alerts that draw on them. They look at every callbot service of the project.
 make_monitoring() {
-  local file name
+  local file name channel='' policy
   for file in "$ROOT"/deploy/log-metrics/*.yaml; do
     name=callbot/$(basename "$file" .yaml)
     if look "the metric $name" gcloud logging metrics describe "$name" --project="$PROJECT" --format='value(name)'; then
@@ -16,9 +16,26 @@ make_monitoring() {
   if ! gcloud monitoring dashboards list --project="$PROJECT" --filter='displayName="callbot"' --format='value(name)' | grep -q .; then
     change gcloud monitoring dashboards create --config-from-file="$ROOT/deploy/dashboard.json" --project="$PROJECT"
   fi
-  if ! gcloud alpha monitoring policies list --project="$PROJECT" --filter='displayName="callbot"' --format='value(name)' | grep -q .; then
-    change gcloud alpha monitoring policies create --policy-from-file="$ROOT/deploy/alerts.yaml" --project="$PROJECT"
+  [[ -z $NOTIFY ]] || make_channel
+  policy=$(gcloud alpha monitoring policies list --project="$PROJECT" --filter='displayName="callbot"' --format='value(name)' | head -n 1)
+  if [[ -z $policy ]]; then
+    change gcloud alpha monitoring policies create --policy-from-file="$ROOT/deploy/alerts.yaml" --project="$PROJECT" \
+      ${channel:+--notification-channels="$channel"}
+  elif [[ -n $channel ]]; then
+    change gcloud alpha monitoring policies update "$policy" --add-notification-channels="$channel" --project="$PROJECT"
   fi
+}
+
+# Sets `channel`, the name of the mail channel, which is made when it is not there.
+make_channel() {
+  local find=(gcloud beta monitoring channels list --project="$PROJECT" --format='value(name)'
+    --filter="type=\"email\" AND labels.email_address=\"$NOTIFY\"")
+  channel=$("${find[@]}" | head -n 1)
+  [[ -z $channel ]] || return 0
+  change gcloud beta monitoring channels create --display-name=callbot --type=email --channel-labels="email_address=$NOTIFY" \
+    --project="$PROJECT"
+  channel=CHANNEL_OF_THE_LINE_ABOVE
+  [[ $DRY_RUN == yes ]] || channel=$("${find[@]}" | head -n 1)
 }
 
 # Takes away the service and what carries this script's mark. What somebody else made stays.

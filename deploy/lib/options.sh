@@ -2,17 +2,17 @@
 # The options: defaults, reading, and what can be said about them without asking anybody. Sourced by deploy.sh.
 
 # Options with a value, each with a variable of its own.
-VALUED=(project region service service-url service-account repository image concurrency max-calls min-instances max-instances
-  timeout memory cpu prompt-file location model twilio-token-secret gemini-key-secret redis-url-secret network subnet
-  account-sid number fallback-url)
+VALUED=(project region service service-url service-account repository image calls-per-instance concurrency max-calls min-instances
+  max-instances timeout memory cpu prompt-file location model twilio-token-secret gemini-key-secret redis-url-secret network subnet
+  account-sid number fallback-url notify)
 
 PROJECT='' REGION=us-central1 SERVICE=callbot SERVICE_URL='' SERVICE_ACCOUNT='' REPOSITORY='' IMAGE='' REBUILD=no
-CONCURRENCY='' MAX_CALLS='' MIN_INSTANCES='' MAX_INSTANCES=1 TIMEOUT='' MEMORY='' CPU='' AFFINITY='' THROTTLING=''
+CALLS_PER_INSTANCE='' CONCURRENCY='' MAX_CALLS='' MIN_INSTANCES='' MAX_INSTANCES=20 TIMEOUT='' MEMORY='' CPU='' AFFINITY='' THROTTLING=''
 ACCESS=--allow-unauthenticated EXTRA_ENV=() EXTRA_SECRETS=() PROMPT_FILE=''
 VERTEX=no LOCATION='' MODEL=''
 TWILIO_TOKEN_SECRET='' GEMINI_KEY_SECRET='' REDIS_URL_SECRET='' NETWORK='' SUBNET='' ROTATE=no
 ACCOUNT_SID='' NUMBER='' FALLBACK_URL=''
-DRY_RUN=no MONITORING=no DESTROY=no YES=no
+DRY_RUN=no MONITORING=no NOTIFY='' DESTROY=no YES=no
 
 read_variables() {
   local name variable
@@ -62,6 +62,7 @@ read_options() {
       --service-account) SERVICE_ACCOUNT=$value ;;
       --repository) REPOSITORY=$value ;;
       --image) IMAGE=$value ;;
+      --calls-per-instance) calls_per_instance "$value" ;;
       --concurrency) CONCURRENCY=$value ;;
       --max-calls) MAX_CALLS=$value ;;
       --min-instances) MIN_INSTANCES=$value ;;
@@ -82,8 +83,22 @@ read_options() {
       --account-sid) ACCOUNT_SID=$value ;;
       --number) NUMBER=$value ;;
       --fallback-url) FALLBACK_URL=$value ;;
+      --notify) NOTIFY=$value ;;
       *) refuse "$option" "is no option" ;;
     esac
+  done
+}
+
+# One number for four settings, from the measurement in docs/performance.md: a core carries 44 calls, 40 with room to spare, at
+# 0.3 MB each. A process has one core, so over 40 calls there are as many workers as CPUs. Cloud Run wants 2 GiB for 4 CPUs
+# and 4 GiB for 6 and more. A fourth of the places more is for webhooks and callbacks.
+calls_per_instance() {
+  local calls=$1 each
+  CALLS_PER_INSTANCE=$calls
+  [[ $calls =~ ^[1-9][0-9]{0,2}$ ]] && ((calls <= 320)) || return 0 # check_options says so
+  MAX_CALLS=$calls CONCURRENCY=$((calls == 1 ? 1 : calls + (calls + 3) / 4)) CPU=8 MEMORY=4Gi
+  for each in 6:4Gi 4:2Gi 2:1Gi 1:512Mi; do
+    ((calls > 40 * ${each%:*})) || CPU=${each%:*} MEMORY=${each#*:}
   done
 }
 
@@ -101,6 +116,8 @@ check_options() {
   must_match --region "$REGION" '[a-z]+-[a-z]+[0-9]+' us-central1
   # 26 characters, because a service account's name has 30 at most and ends with -run here.
   must_match --service "$SERVICE" '[a-z]([-a-z0-9]{0,24}[a-z0-9])?' callbot
+  [[ -z $CALLS_PER_INSTANCE ]] || must_match --calls-per-instance "$CALLS_PER_INSTANCE" '[1-9][0-9]?|[12][0-9][0-9]|3[01][0-9]|320' 40
+  [[ -z $NOTIFY ]] || must_match --notify "$NOTIFY" '[^@ ,=]+@[^@ ,=]+\.[^@ ,=]+' me@example.com
   must_match --concurrency "$CONCURRENCY" '[1-9][0-9]{0,2}|1000' 1
   must_match --min-instances "$MIN_INSTANCES" '[0-9]{1,3}' 1
   must_match --max-instances "$MAX_INSTANCES" '[1-9][0-9]{0,2}' 1
@@ -132,6 +149,10 @@ check_together() {
   ((MIN_INSTANCES <= MAX_INSTANCES)) || missing "--min-instances is over --max-instances" "raise --max-instances to $MIN_INSTANCES"
   [[ -z $MAX_CALLS ]] || ((MAX_CALLS <= CONCURRENCY)) ||
     missing "--max-calls=$MAX_CALLS is over --concurrency=$CONCURRENCY" "an instance cannot be given more calls than requests"
+  [[ -z $CALLS_PER_INSTANCE || -n $REDIS_URL_SECRET ]] || ((CALLS_PER_INSTANCE <= 40)) ||
+    missing "--calls-per-instance=$CALLS_PER_INSTANCE needs several workers, and they need Redis" \
+      "add --redis-url-secret=NAME, or use 40 or less and more instances"
+  [[ -z $NOTIFY || $MONITORING == yes ]] || missing "--notify is for the alerts" "add --monitoring"
   [[ -n $NETWORK ]] || [[ -z $SUBNET ]] || missing "--subnet needs its network" "add --network=NAME"
   [[ -n $SUBNET ]] || [[ -z $NETWORK ]] || missing "--network needs a subnet" "add --subnet=NAME"
   [[ -z $NUMBER ]] || [[ -n $ACCOUNT_SID ]] || missing "--number needs the account" "set TWILIO_ACCOUNT_SID or --account-sid"

@@ -160,6 +160,7 @@ check_roles() {
     permissions+=(resourcemanager.projects.setIamPolicy:resourcemanager.projectIamAdmin)
   [[ $MONITORING == no ]] || permissions+=(logging.logMetrics.create:logging.configWriter
     monitoring.dashboards.create:monitoring.editor monitoring.alertPolicies.create:monitoring.editor)
+  [[ -z $NOTIFY ]] || permissions+=(monitoring.notificationChannels.create:monitoring.notificationChannelEditor)
   if [[ $HAS_ACCOUNT == no ]]; then
     permissions+=(iam.serviceAccounts.create:iam.serviceAccountAdmin iam.serviceAccounts.actAs:iam.serviceAccountUser)
   else
@@ -198,13 +199,42 @@ may_all() {
   done
 }
 
+# What `callbot serve` would say at its start, said now: the same list, where callbot is installed beside this script. A secret
+# that is only in Secret Manager has a stand-in of its form here.
+check_settings() {
+  local callbot=$ROOT/.venv/bin/callbot i values=() said
+  if [[ ! -x $callbot ]]; then
+    say "Note: callbot is not installed here (make .venv/.run-ready), so its settings are first looked at when the service starts."
+    return
+  fi
+  read_settings
+  for i in "${!SECRET_ENV[@]}"; do
+    if [[ -n ${SECRET_VALUE[i]} ]]; then
+      values+=("${SECRET_ENV[i]}=${SECRET_VALUE[i]}")
+    elif [[ ${SECRET_ENV[i]} == REDIS_URL ]]; then
+      values+=(REDIS_URL=redis://in-secret-manager)
+    else
+      values+=("${SECRET_ENV[i]}=in-secret-manager")
+    fi
+  done
+  # Secrets go through a file that only this account can read, never through an argument. In a folder without an .env of its own.
+  said=$(cd "$WORK" && umask 077 && printf '%s\0' "K_SERVICE=$SERVICE" "${SETTINGS[@]}" "${values[@]}" >settings &&
+    env -i PATH="$PATH" bash -c 'while IFS= read -r -d "" each; do export "$each"; done <settings; exec "$0" check --offline' "$callbot") ||
+    missing "callbot would not start with these settings" "$(printf '%s' "$said" | sed -n 's/^error *[a-z]* *//p; s/^ *-> / -> /p' | tr '\n' ' ')"
+  stop_if_missing
+}
+
 warn_about_choices() {
   local i
+  say "Note: room for $((MAX_INSTANCES * MAX_CALLS)) calls at once: $MAX_INSTANCES instances, $MAX_CALLS on each."
   if ((MAX_INSTANCES > 1)) && [[ -z $REDIS_URL_SECRET ]]; then
-    say "Warning: with --max-instances=$MAX_INSTANCES and no shared store a call's requests may meet an instance that does not know it."
+    say "Note: without Redis each instance knows only its own calls; a call whose instance dies begins anew at another one."
   fi
-  if ((MAX_INSTANCES == 1 && CONCURRENCY == 1)); then
-    say "Note: one call at a time. For more, raise --concurrency; docs/performance.md says how far."
+  if [[ $MONITORING == yes && -z $NOTIFY ]]; then
+    say "Warning: alerts without --notify=MAIL wake nobody; the console shows them."
+  fi
+  if ((MIN_INSTANCES == 0)); then
+    say "Note: with --min-instances=0 the first caller after a quiet time waits, and no alert can tell a dead service from a quiet one."
   fi
   for i in "${!SECRET_ENV[@]}"; do
     if [[ -n ${SECRET_VALUE[i]} ]] && ! adds_version "$i"; then

@@ -85,15 +85,23 @@ deploy_service() {
 
 # The project is set with an API key too: log lines name the trace of their request by it.
 settings_of_service() {
-  local settings=("SERVICE_URL=$PUBLIC_URLS" LOG_FORMAT=json "CALLBOT_MAX_CALLS=$MAX_CALLS" "GOOGLE_CLOUD_PROJECT=$PROJECT") line
+  local line
+  read_settings
+  printf -v line '%s|~|' "${SETTINGS[@]}"
+  printf '%s' "${line%"|~|"}"
+}
+
+# Sets SETTINGS, the service's own settings without its secrets.
+read_settings() {
+  local settings=("SERVICE_URL=$PUBLIC_URLS" LOG_FORMAT=json "CALLBOT_MAX_CALLS=$MAX_CALLS" "GOOGLE_CLOUD_PROJECT=$PROJECT")
+  [[ -z $CALLS_PER_INSTANCE ]] || ((CALLS_PER_INSTANCE <= 40)) || settings+=(CALLBOT_WORKERS=auto)
   [[ -z $ACCOUNT_SID ]] || settings+=("TWILIO_ACCOUNT_SID=$ACCOUNT_SID")
   [[ $VERTEX == no ]] ||
     settings+=(GOOGLE_GENAI_USE_VERTEXAI=1 "GOOGLE_CLOUD_LOCATION=$LOCATION")
   [[ -z $MODEL ]] || settings+=("GOOGLE_GENAI_MODEL=$MODEL")
   [[ -z $PROMPT_FILE ]] || settings+=("CALLBOT_PROMPT=$(<"$PROMPT_FILE")")
   settings+=(${EXTRA_ENV[@]+"${EXTRA_ENV[@]}"})
-  printf -v line '%s|~|' "${settings[@]}"
-  printf '%s' "${line%"|~|"}"
+  SETTINGS=("${settings[@]}")
 }
 
 # Signatures are made from SERVICE_URL, so the address must be one that leads here.

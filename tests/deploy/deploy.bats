@@ -92,7 +92,7 @@ run deploy callbot'
   deploy
   command=$(grep 'run deploy' "$CLOUD/calls")
   for flag in --min-instances=1 --timeout=3600 --memory=2Gi --cpu=2 --session-affinity --concurrency=1 --no-cpu-throttling \
-    --max-instances=1 --allow-unauthenticated --ingress=all --no-use-http2 --execution-environment=gen2 --cpu-boost \
+    --max-instances=20 --allow-unauthenticated --ingress=all --no-use-http2 --execution-environment=gen2 --cpu-boost \
     --service-account=callbot-run@fake-project.iam.gserviceaccount.com \
     --set-secrets=TWILIO_AUTH_TOKEN=callbot-twilio-auth-token:1,GEMINI_API_KEY=callbot-gemini-api-key:1; do
     [[ " ${command//\\/} " == *" $flag "* ]] || { echo "missing: $flag in $command"; return 1; }
@@ -115,7 +115,8 @@ run deploy callbot'
     [[ $command == *"$part"* ]] || { echo "missing: $part in $command"; return 1; }
   done
   [[ $command != *--allow-unauthenticated* && $command != *--no-cpu-throttling* ]]
-  [[ $output == *"may meet an instance that does not know it"* ]]
+  [[ $output == *"room for 90 calls at once: 3 instances, 30 on each"* ]]
+  [[ $output == *"without Redis each instance knows only its own calls"* ]]
 }
 
 @test "each setting can be overridden by a variable, and an option wins over it" {
@@ -127,6 +128,51 @@ run deploy callbot'
   [[ $command == *--memory=4Gi* && $command == *--concurrency=10* && $command == *--timeout=1200* ]]
   [[ $command == *--no-session-affinity* && $command == *" --cpu-throttling "* ]]
   [[ $command == *CALLBOT_MAX_CALLS=8* ]]
+}
+
+@test "calls per instance set concurrency, calls, CPU, memory and workers" {
+  with_secrets
+  while IFS='|' read -r calls flags; do
+    store=()
+    ((calls <= 40)) || store=(--redis-url-secret=callbot-redis)
+    export REDIS_URL=$REDIS
+    deploy --dry-run --calls-per-instance="$calls" ${store[@]+"${store[@]}"}
+    succeeded
+    command=" $(grep 'run deploy' "$CLOUD/stdout")|~|"
+    command=${command//\\/}
+    for flag in $flags "CALLBOT_MAX_CALLS=$calls|~|"; do
+      [[ $command == *"$flag"* ]] || { echo "$calls: missing $flag in $command"; return 1; }
+    done
+    ((calls > 40)) || [[ $command != *CALLBOT_WORKERS* ]]
+  done <<'CASES'
+1|--concurrency=1 --cpu=1 --memory=512Mi
+2|--concurrency=3 --cpu=1 --memory=512Mi
+40|--concurrency=50 --cpu=1 --memory=512Mi
+41|--concurrency=52 --cpu=2 --memory=1Gi CALLBOT_WORKERS=auto
+100|--concurrency=125 --cpu=4 --memory=2Gi CALLBOT_WORKERS=auto
+320|--concurrency=400 --cpu=8 --memory=4Gi CALLBOT_WORKERS=auto
+CASES
+  deploy --dry-run --calls-per-instance=40 --memory=1Gi
+  [[ $(<"$CLOUD/stdout") == *--memory=1Gi*--cpu=1* ]]
+}
+
+@test "callbot itself looks at the settings before anything is changed" {
+  [[ -n ${CALLBOT_PYTHON:-} ]] || skip "run by pytest, which says where callbot is installed"
+  mkdir -p "$CHECKOUT/.venv/bin"
+  # shellcheck disable=SC2016 # for the script that is written
+  printf '#!/bin/sh\nPYTHONPATH=%s exec %s -m callbot "$@"\n' "$BATS_TEST_DIRNAME/../.." "$CALLBOT_PYTHON" >"$CHECKOUT/.venv/bin/callbot"
+  chmod +x "$CHECKOUT/.venv/bin/callbot"
+  with_secrets
+  deploy --dry-run --env=CALLBOT_VOICE=Puck
+  good=$status
+  deploy --env=CALLBOT_VOICES=Puck
+  unknown=$output
+  deploy --model=gemini-pro
+  rm -r "$CHECKOUT/.venv"
+  [[ $good == 0 ]]
+  [[ $unknown == *"CALLBOT_VOICES is no setting of callbot's; did you mean CALLBOT_VOICE?"* ]]
+  [[ $status == 2 && $output == *"GOOGLE_GENAI_MODEL has a name that is no Live model's"* ]]
+  [[ -z $(changes) ]]
 }
 
 @test "the calls admitted leave room for webhooks" {
@@ -329,6 +375,22 @@ run deploy callbot'
   succeeded
   [[ $(grep -c 'logging metrics update' "$CLOUD/calls") == "$metrics" ]]
   absent -q -e 'dashboards create' -e 'policies create' -e 'metrics create' "$CLOUD/calls"
+}
+
+@test "alerts have a channel when one is named, made once and given to the policy that is there" {
+  with_secrets
+  deploy --monitoring
+  [[ $output == *"alerts without --notify=MAIL wake nobody"* ]]
+  deploy --monitoring --notify=me@example.com
+  succeeded
+  grep -q 'channels create .*email_address=me@example.com' "$CLOUD/calls"
+  grep -q 'policies update policies/1 --add-notification-channels=projects/fake-project/notificationChannels/1' "$CLOUD/calls"
+  rm "$CLOUD/policy"
+  : >"$CLOUD/calls"
+  deploy --monitoring --notify=me@example.com
+  succeeded
+  absent -q 'channels create' "$CLOUD/calls"
+  grep -q 'policies create .*--notification-channels=projects/fake-project/notificationChannels/1' "$CLOUD/calls"
 }
 
 @test "destroy takes away what was made here, after a yes, and only that" {

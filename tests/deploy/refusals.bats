@@ -189,7 +189,11 @@ without_tool() { # TOOL: a PATH on which it is not
 --timeout=3601|longer than Cloud Run allows
 --memory=2GB|--memory is not of the right form
 --cpu=3|--cpu is not of the right form
---min-instances=2|--min-instances is over --max-instances
+--calls-per-instance=0|--calls-per-instance is not of the right form
+--calls-per-instance=321|--calls-per-instance is not of the right form
+--calls-per-instance=41|needs several workers, and they need Redis
+--notify=me@example.com|--notify is for the alerts
+--min-instances=21|--min-instances is over --max-instances
 --max-calls=2|over --concurrency=1
 --max-calls=none|--max-calls is not of the right form
 --image=callbot:latest|--image is not of the right form

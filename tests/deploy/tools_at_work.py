@@ -25,7 +25,7 @@ VARIANTS = (
     (f"--account-sid={SID}", "--number=+14155550100", "--monitoring"),
     ("--vertex", "--location=europe-west4", "--no-invoker-iam-check", "--cpu-throttling", "--no-session-affinity"),
     ("--redis-url-secret=r", "--network=n", "--subnet=s", "--max-instances=5", "--concurrency=50", "--env=CALLBOT_VOICE=Puck"),
-    ("--rotate-secrets", "--monitoring"),
+    ("--rotate-secrets", "--monitoring", "--notify=me@example.com"),
     ("--destroy",),
 )
 WRONG_COMMAND = "gcloud run deploy x --no-cpu-throtling"
@@ -48,7 +48,7 @@ def run(*command: str, env: dict[str, str] | None = None, cwd: Path = ROOT) -> R
 
 
 def run_bats(file: Path) -> Run:
-    return run(tool("bats"), str(file))
+    return run(tool("bats"), str(file), env=os.environ | {"CALLBOT_PYTHON": sys.executable})
 
 
 def run_shellcheck() -> dict[str, Run]:

@@ -25,7 +25,7 @@ SERVING = {
     "GOOGLE_GEMINI_BASE_URL": "http://127.0.0.1:9",
     "CALLBOT_HOST": "127.0.0.1",
     "CALLBOT_PREWARM": "0",
-    "CALLBOT_DRAIN_S": "1",
+    "CALLBOT_DRAIN_S": "30",  # there are no calls: none of it is used, however slow the machine
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -218,3 +218,18 @@ def test_streams_that_are_closed_from_the_start_are_no_fault(tmp_path: Path, clo
     )
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
+
+
+async def test_on_a_terminal_the_log_is_for_people(tmp_path: Path) -> None:
+    master, slave = os.openpty()
+    try:
+        async with serving(slave, tmp_path) as (process, url):
+            assert await _answers(url) == 200
+            said = await asyncio.to_thread(os.read, master, 4096)
+            code, _ = await _end(process)
+    finally:
+        os.close(slave)
+        os.close(master)
+    assert code == 0
+    assert b"server.started  port=" in said
+    assert not said.startswith(b"{")

@@ -267,12 +267,45 @@ def test_a_log_that_cannot_be_written_costs_its_lines_only() -> None:
         logging.getLogger("some.library").warning("words")
 
 
-def test_the_console_format_is_plain_text_when_it_goes_elsewhere() -> None:
+def shown(*events: tuple[str, dict[str, Any]], level: str = "info") -> list[str]:
+    stream = configured("console", level)
+    for name, fields in events:
+        structlog.get_logger().bind(**CALL).info(name, **fields)
+    return stream.getvalue().decode().splitlines()
+
+
+def test_the_console_format_is_the_demos_view_a_line_each_without_colour_when_it_goes_elsewhere() -> None:
+    lines = shown(
+        ("call.started", {"caller": "+1415•••0123", "stream_no": 1}),
+        ("turn.started", {"turn": 2}),
+        ("turn.heard", {"turn": 2, "latency_ms": 830}),
+        ("call.progress", {"frames_in": 500}),
+        ("session.lost", {"cause": "http_429", "decision": "wait", "detail": "quota exceeded"}),
+        ("an.unknown_event", {"some": "field"}),
+    )
+    assert [line[10:] for line in lines] == [
+        f"111111  streaming     the caller is connected (+1415•••0123), {CALL['call_sid']}",
+        "111111  streaming     the bot is heard (turn 2), 830 ms after the caller's last word",
+        "111111  streaming     the link to the model is lost (http_429): try again later [quota exceeded]",
+        "111111  streaming     an.unknown_event  some=field",
+    ]
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d  ", line[:10]) for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_the_console_repeats_no_sid_and_shows_a_trace_below_its_line() -> None:
     stream = configured("console")
+    log = structlog.get_logger()
+    log.info("server.started", port=8080)
+    log.bind(**CALL).error("child.crashed", child="transcoder", error="ValueError: x", exc_info=ValueError("x"))
+    said = stream.getvalue().decode()
+    assert "server.started  port=8080" in said
+    assert "transcoder has crashed: ValueError: x\nValueError: x\n" in said
+    assert CALL["call_sid"] not in said
+    assert CALL["stream_sid"] not in said
 
-    structlog.get_logger().bind(**CALL).info("turn.heard", turn=2)
 
-    line = stream.getvalue().decode()
-    assert "turn.heard" in line
-    assert "turn=2" in line
-    assert "\x1b" not in line
+def test_auto_is_json_where_there_is_no_terminal() -> None:
+    stream = configured("auto")
+    structlog.get_logger().info("an.event")
+    assert lines(stream)[0]["message"] == "an.event"

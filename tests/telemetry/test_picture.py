@@ -4,11 +4,11 @@ from xml.etree import ElementTree as ET
 
 import audioop
 import pytest
-from call_log import as_lines, call_events
+from call_log import call_events
 
 from callbot.simulators import voices
 from callbot.telemetry.picture import draw_timeline
-from callbot.telemetry.timeline import Call, calls_of, read_log
+from callbot.telemetry.timeline import Call, calls_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 SILENT_S = bytes([0xFF]) * 8000
@@ -169,7 +169,7 @@ def test_a_recording_without_a_log_is_drawn_too() -> None:
 
 def test_a_call_of_an_hour_has_an_axis_that_can_be_read() -> None:
     lines = [line | {"t_ms": line["t_ms"] * 170} for line in call_events()]
-    (call,) = read_log(as_lines(lines).encode().splitlines()).calls
+    (call,) = calls_of(lines)
     call.summary = {}
 
     seconds = [text for text in words(drawn(call)) if re.fullmatch(r"\d+ s", text)]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from callbot.telemetry.story import show_logs
+from callbot.telemetry.logs_command import Wanted, show_logs
 
 STORY = """\
 Call CA0123456789abcdef0123456789abcdef
@@ -43,8 +43,8 @@ Faults
 Summary
   4 turns, 1 barge-in, link lost once, back after 0.3 s, answers after 880 ms
   (median), 1600 ms at most
-  caller spoke 4.8 s, heard 10.9 s of the bot; nothing of the caller's audio
-  lost
+  caller spoke 4.8 s, heard 10.9 s of the bot; the model was sent all of the
+  caller's audio
   tokens: 900 in, 434 out
 """
 
@@ -54,7 +54,7 @@ def told(log: str | bytes, tmp_path: Path, call: str | None = None) -> tuple[int
     path = tmp_path / "call.jsonl"
     path.write_bytes(log if isinstance(log, bytes) else log.encode())
     output = io.StringIO()
-    code = show_logs(str(path), call, Console(file=output, width=80))
+    code = show_logs(str(path), Wanted(call=call or ""), Console(file=output, width=80))
     return code, "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
 
 
@@ -126,15 +126,15 @@ def test_what_is_not_there_is_said_in_a_sentence(
 def test_a_file_that_cannot_be_read_is_said_so(name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name
 
-    assert show_logs(str(path), None, Console(file=io.StringIO())) == 2
+    assert show_logs(str(path), Wanted(), Console(file=io.StringIO())) == 2
     assert capsys.readouterr().err == f"callbot: {path} cannot be read ({why}).\n"
 
 
 def test_standard_input_is_read_for_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(as_lines(call_events()).encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(as_lines(call_events()).encode()))))
     output = io.StringIO()
 
-    assert show_logs("-", None, Console(file=output, width=80)) == 0
+    assert show_logs("-", Wanted(), Console(file=output, width=80)) == 0
     assert output.getvalue().startswith(f"Call {CALL_SID}")
 
 
@@ -143,8 +143,8 @@ def test_no_colour_where_there_is_no_terminal_and_colour_where_there_is_one(tmp_
     path.write_text(as_lines(call_events()))
     plain, coloured = io.StringIO(), io.StringIO()
 
-    show_logs(str(path), None, Console(file=plain))
-    show_logs(str(path), None, Console(file=coloured, force_terminal=True, color_system="standard"))
+    show_logs(str(path), Wanted(), Console(file=plain))
+    show_logs(str(path), Wanted(), Console(file=coloured, force_terminal=True, color_system="standard"))
 
     assert "\x1b" not in plain.getvalue()
     assert "\x1b[" in coloured.getvalue()
