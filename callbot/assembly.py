@@ -53,7 +53,7 @@ async def serve_calls(
     calls = EarlyCalls()
     shared = shared_store(settings, clock)
     conversations = MemoryConversations(clock)
-    store = MemoryCallStore(clock) if shared is None else shared
+    store = MemoryCallStore(clock, _token_secrets(settings)) if shared is None else shared
     siblings = None if place is None else WorkerMetrics(place, registry)
     loading: asyncio.Task[None] | None = None
 
@@ -172,5 +172,12 @@ def shared_store(settings: Settings, clock: Callable[[], float] = time.monotonic
         return None
     url = settings.redis_url.get_secret_value()
     # Without an auth token (CALLBOT_INSECURE, on one's own machine) the address is what the processes have in common.
-    secrets = [token.get_secret_value() for token in settings.twilio_auth_token] or [url]
-    return RedisCallStore(url, secrets, log=structlog.get_logger(), timeout_s=settings.redis_timeout_s, clock=clock)
+    secrets = _token_secrets(settings) or [url]
+    state_key = "" if settings.state_key is None else settings.state_key.get_secret_value()
+    return RedisCallStore(
+        url, secrets, log=structlog.get_logger(), state_key=state_key, timeout_s=settings.redis_timeout_s, clock=clock
+    )
+
+
+def _token_secrets(settings: Settings) -> list[str]:
+    return [token.get_secret_value() for token in settings.twilio_auth_token]

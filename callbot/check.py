@@ -164,7 +164,7 @@ async def _store(settings: Settings) -> Finding:
     except ValueError:
         return Finding(Verdict.ERROR, "store", "REDIS_URL is no address", "write it as redis://[:password@]host:port/number")
     try:
-        await link.ping()
+        await link.probe()
     except StoreFault as fault:
         return Finding(Verdict.ERROR, "store", f"{host}: Redis does not answer ({fault.cause})", remedy)
     finally:

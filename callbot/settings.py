@@ -74,6 +74,7 @@ class Settings(BaseSettings):
     insecure: bool = False  # take webhooks and streams without a signature; for work on one machine, refused on Cloud Run
     # the store that workers and instances share, as redis://[:password@]host:port/number, or rediss:// with TLS
     redis_url: SecretStr | None = Field(None, validation_alias=_plain("REDIS_URL"))
+    state_key: SecretStr | None = Field(None, min_length=16)  # seals conversations in Redis; without one the auth token does
     # of one question; three in a row without an answer, and Redis is left alone for a while
     redis_timeout_s: float = Field(0.5, gt=0, le=30)
     workers: int = Field(1, ge=0, le=256)  # processes behind the port; 0 or auto is one a core; more than one need REDIS_URL
@@ -397,7 +398,13 @@ def _sentence(problem: Any) -> str:
 
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret that the settings hold: what no log line may show, whatever carries it there."""
-    single = (settings.gemini_api_key, settings.redis_url, settings.metrics_token, settings.vertex_access_token)
+    single = (
+        settings.gemini_api_key,
+        settings.redis_url,
+        settings.state_key,
+        settings.metrics_token,
+        settings.vertex_access_token,
+    )
     secrets = [secret.get_secret_value() for secret in (*settings.twilio_auth_token, *single) if secret is not None]
     if settings.redis_url is not None:
         # Not urlsplit's password: a slash in it ends the host there, and what it says then has a part of it.

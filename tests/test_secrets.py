@@ -25,6 +25,7 @@ SECRETS = {
     "TWILIO_AUTH_TOKEN": "planted-auth-token-1,planted-auth-token-2",
     "GEMINI_API_KEY": "planted-gemini-key",
     "CALLBOT_METRICS_TOKEN": "planted-metrics-token",
+    "CALLBOT_STATE_KEY": "planted-state-key",
     "CALLBOT_VERTEX_ACCESS_TOKEN": "planted-vertex-token",
 }
 PLANTED = [value for values in SECRETS.values() for value in values.split(",")]
@@ -66,7 +67,7 @@ def is_secret(annotation: object) -> bool:
 
 def test_every_setting_that_holds_a_secret_is_planted_and_is_kept_out_of_the_log() -> None:
     names = {name for name, field in Settings.model_fields.items() if is_secret(field.annotation)}
-    assert names == {"twilio_auth_token", "gemini_api_key", "metrics_token", "vertex_access_token", "redis_url"}
+    assert names == {"twilio_auth_token", "gemini_api_key", "metrics_token", "vertex_access_token", "redis_url", "state_key"}
     values = {name: f"planted-{name}" for name in names}
     assert sorted(secrets_of(load(_env_file=None, **values))) == sorted(values.values())
 

@@ -62,7 +62,7 @@ async def main():
 
 async def without_redis(*_):
     await asyncio.sleep(3600)
-callbot.store.redis.RedisCallStore._load = without_redis
+callbot.store.redis_client.RedisClient._load = without_redis
 
 callbot.telemetry.logs.configure("json", "error")
 asyncio.run(main())

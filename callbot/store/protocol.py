@@ -25,11 +25,10 @@ class TokenOutcome(StrEnum):
     """What showing a token came to."""
 
     ACCEPTED = "accepted"
-    UNKNOWN = "unknown"  # never minted here, or forgotten long ago
+    UNKNOWN = "unknown"  # made with another secret, or the call is over
     EXPIRED = "expired"
-    USED = "used"
+    USED = "used"  # or a newer stream of the call was let in
     WRONG_CALL = "wrong_call"  # of another call, account or stream_no; the token stays good for its own
-    UNREACHABLE = "unreachable"  # the shared store, which alone could tell, does not answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,39 @@ class Shown:
     grant: StreamGrant | None = None
 
 
-class CallStore(Protocol):
-    """Tokens and endings of calls."""
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The answer to a stream that takes its call over: whether it is the newest, and the call's record as it was left."""
+
+    held: bool
+    record: bytes | None = field(default=None, repr=False)
+
+
+class ConversationStore(Protocol):
+    """The record of each call: bytes that the store does not read. The number of a stream is its fencing number.
+
+    The newest stream of a call owns the record. A stream that was let in with its token, or that took the lease, is at once
+    the owner; from then on the store refuses what older streams save.
+    """
+
+    async def load(self, call_sid: str) -> bytes | None:
+        """The call's newest record; None when nothing is known of it, or the call is over."""
+        ...
+
+    def save(self, call_sid: str, stream_no: int, record: bytes) -> bool:
+        """Keep `record`; False when it is refused, because a newer stream is known to own the call, or the call is over.
+
+        Never waits and never raises: a shared store writes behind, and may refuse later.
+        """
+        ...
+
+    async def lease(self, call_sid: str, stream_no: int) -> Lease:
+        """Make this stream the owner and give it the record; not held when a newer stream is the owner, or the call is over."""
+        ...
+
+
+class CallStore(ConversationStore, Protocol):
+    """Tokens, endings and records of calls."""
 
     async def mint(self, grant: StreamGrant, ttl_s: float) -> Minted:
         """The token of the stream that `grant` describes, good for `ttl_s` seconds from the first request on."""
@@ -77,7 +107,7 @@ class CallStore(Protocol):
         ...
 
     async def ending(self, call_sid: str) -> Ending | None:
-        """How the call's last stream ended; None when nobody said, which is how a dead instance looks."""
+        """How the call's last stream ended; None when it left no word, which is how a dead instance looks."""
         ...
 
     async def forget(self, call_sid: str) -> None:

@@ -59,10 +59,10 @@ async def test_an_older_streams_unused_token_cannot_push_a_live_call_out(street:
     async with street.line.stream(second, stream_no="2") as victim:
         await street.line.call(1)
         async with street.line.stream(first) as thief:
-            assert await closed_with(thief) == (1008, "second_stream")
+            assert await closed_with(thief) == (1008, "token_used")
         await victim.send(media(1))
         assert await victim.recv() == media(1)
-    assert street.line.reasons() == ["second_stream"]
+    assert street.line.reasons() == ["token_used"]
 
 
 @pytest.mark.parametrize(

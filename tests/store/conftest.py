@@ -32,16 +32,23 @@ def own_server() -> Iterator[RedisServer]:
 
 @pytest.fixture(params=["memory", "redis"])
 async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("server")
-        async with redis_stores(server.url, 2) as ((one, other), _):
-            yield Shelf(one, other, functools.partial(age, server), functools.partial(written, one, other))
-        return
-    clock = Clock()
-    store = MemoryCallStore(clock)
+    clock, wall_clock = Clock(), Clock(1_800_000_000.0)
 
     def pass_time(by_s: float) -> None:
         clock.now_s += by_s
+        wall_clock.now_s += by_s
+
+    if request.param == "redis":
+        server: RedisServer = request.getfixturevalue("server")
+
+        def pass_time_there(by_s: float) -> None:
+            pass_time(by_s)
+            age(server, by_s)
+
+        async with redis_stores(server.url, 2, wall_clock=wall_clock) as ((one, other), _):
+            yield Shelf(one, other, pass_time_there, functools.partial(written, one, other))
+        return
+    store = MemoryCallStore(clock, wall_clock=wall_clock)
 
     async def nothing() -> None:
         """Memory has written what it knows."""

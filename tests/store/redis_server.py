@@ -67,7 +67,7 @@ class RedisServer:
                 answer += piece
         return answer.split(b"\r\n")[:-2]
 
-    def keys(self) -> list[str]:
+    def kept(self) -> list[str]:
         return [line.decode() for line in self.ask("KEYS", "*") if line[:1] not in {b"*", b"$"}]
 
     def _answers(self) -> bool:

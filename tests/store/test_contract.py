@@ -6,7 +6,7 @@ from shelves import Shelf
 
 from callbot.messages import Ending
 from callbot.store.memory import REMEMBER_S
-from callbot.store.protocol import CallStore, Minted, MintOutcome, Shown, StreamGrant, TokenOutcome
+from callbot.store.protocol import CallStore, Lease, Minted, MintOutcome, Shown, StreamGrant, TokenOutcome
 
 CALL = "CA" + "1" * 32
 OTHER = "CA" + "2" * 32
@@ -126,3 +126,67 @@ async def test_a_call_is_forgotten_in_time_whatever_became_of_it(shelf: Shelf) -
     shelf.pass_time(REMEMBER_S)
     assert await shelf.other.ending(CALL) is None
     assert (await mint(shelf.other, OTHER)).outcome is MintOutcome.FRESH
+
+
+async def test_a_record_is_there_for_the_next_stream_as_it_was_left(shelf: Shelf) -> None:
+    assert await shelf.store.load(CALL) is None
+    await show(shelf.store, (await mint(shelf.store)).token)
+    for text in (b"one", b"two", bytes(range(256))):
+        assert shelf.store.save(CALL, 1, text)
+    assert await shelf.store.load(CALL) == bytes(range(256)), "before it is written"
+    await shelf.written()
+    assert await shelf.other.load(CALL) == bytes(range(256))
+    assert await shelf.other.load(OTHER) is None
+    assert await shelf.other.lease(CALL, 2) == Lease(held=True, record=bytes(range(256)))
+
+
+async def test_the_newest_stream_owns_the_record_and_what_an_older_one_saves_late_is_refused(shelf: Shelf) -> None:
+    assert await shelf.store.lease(CALL, 1) == Lease(held=True)
+    shelf.store.save(CALL, 1, b"first")
+    await shelf.written()
+    token = (await mint(shelf.other, stream_no=2)).token
+    assert await show(shelf.other, token, stream_no=2) is TokenOutcome.ACCEPTED
+    shelf.store.save(CALL, 1, b"late")
+    await shelf.written()
+    assert await shelf.other.load(CALL) == b"first"
+    shelf.other.save(CALL, 2, b"second")
+    await shelf.written()
+    assert not shelf.store.save(CALL, 1, b"later still"), "known by now"
+    await shelf.written()
+    assert await shelf.store.load(CALL) == await shelf.other.load(CALL) == b"second"
+    assert await shelf.store.lease(CALL, 1) == Lease(held=False)
+    assert await shelf.store.lease(CALL, 3) == Lease(held=True, record=b"second")
+    shelf.other.save(CALL, 2, b"late again")
+    await shelf.written()
+    assert await shelf.store.load(CALL) == b"second"
+
+
+async def test_a_lease_voids_the_ending_and_the_tokens_of_older_streams(shelf: Shelf) -> None:
+    token = (await mint(shelf.store)).token
+    shelf.store.record_ending(CALL, Ending.CONTINUE)
+    await shelf.written()
+    assert (await shelf.other.lease(CALL, 2)).held
+    assert await shelf.store.ending(CALL) is None
+    assert await show(shelf.store, token) is TokenOutcome.USED
+    assert await mint(shelf.store, stream_no=2) == Minted(MintOutcome.SPENT)
+
+
+async def test_a_call_that_is_over_has_no_record_and_takes_none(shelf: Shelf) -> None:
+    await shelf.store.lease(CALL, 1)
+    shelf.store.save(CALL, 1, b"words")
+    await shelf.written()
+    await shelf.other.forget(CALL)
+    shelf.store.save(CALL, 1, b"late")
+    await shelf.written()
+    assert await shelf.other.load(CALL) is None
+    assert await shelf.other.lease(CALL, 2) == Lease(held=False)
+    assert await shelf.store.load(CALL) is None
+
+
+async def test_an_ending_and_a_record_that_wait_together_are_both_kept(shelf: Shelf) -> None:
+    await shelf.store.lease(CALL, 1)
+    shelf.store.save(CALL, 1, b"words")
+    shelf.store.record_ending(CALL, Ending.CONTINUE)
+    shelf.store.save(CALL, 1, b"last words")
+    await shelf.written()
+    assert (await shelf.other.ending(CALL), await shelf.other.load(CALL)) == (Ending.CONTINUE, b"last words")

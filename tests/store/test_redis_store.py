@@ -7,13 +7,14 @@ import pytest
 from redis_server import RedisServer
 from shelves import PATIENT_S, redis_stores, until, written
 from structlog.typing import EventDict
-from test_contract import ACCOUNT, CALL, OTHER, grant, mint, show
+from test_contract import CALL, OTHER, mint, show
 
 from callbot.messages import Ending
 from callbot.store.memory import REMEMBER_S
 from callbot.store.protocol import Minted, MintOutcome, TokenOutcome
-from callbot.store.redis import FAILURES, RedisCallStore
-from callbot.store.redis_link import RedisLink
+from callbot.store.redis import RedisCallStore
+from callbot.store.redis_client import FAILURES
+from callbot.store.redis_link import PROBE_KEY, Kept, RedisLink, WriteOutcome
 
 SHORT_S = 1.0  # a question's limit where nobody will answer
 
@@ -38,7 +39,8 @@ async def test_everything_that_is_kept_expires_lies_in_its_calls_slot_and_is_no_
         store.record_ending("CA" + "3" * 32, Ending.HANG_UP)
         await store.forget(OTHER)
         await written(store)
-    kept = server.keys()
+    kept = [key for key in server.kept() if key != PROBE_KEY]
+    assert int(server.ask("PTTL", PROBE_KEY)[0][1:]) > 0
     assert sorted(kept) == sorted(f"callbot:{{CA{digit * 32}}}:call" for digit in "123")
     for key in kept:
         [left] = server.ask("PTTL", key)
@@ -53,6 +55,7 @@ async def test_a_reader_of_redis_with_another_secret_can_make_no_token(server: R
     async with redis_stores(server.url, 1) as ((store,), _), redis_stores(server.url, 1, secrets=("guess",)) as ((thief,), _):
         good = (await mint(store)).token
         repeated = await mint(thief)  # the same nonce, which it can read
+        assert repeated.outcome is MintOutcome.REPEATED
         assert repeated.token.rpartition(".")[0] == good.rpartition(".")[0]
         assert await show(store, repeated.token) is TokenOutcome.UNKNOWN
         assert await show(store, good) is TokenOutcome.ACCEPTED
@@ -72,15 +75,19 @@ async def test_a_token_made_before_a_rotation_is_good_after_it(server: RedisServ
         assert await show(before, token) is TokenOutcome.USED
 
 
-async def test_a_claim_that_is_sent_twice_is_one_claim(server: RedisServer) -> None:
+async def test_a_question_that_is_sent_twice_is_one_question(server: RedisServer) -> None:
     link = RedisLink(server.url, timeout_s=PATIENT_S, keep_s=60)
-    claim = functools.partial(link.claim, CALL, ACCOUNT, 1, "nonce")
-    assert await link.mint(grant(), "nonce", 60) == (MintOutcome.FRESH, "nonce")
-    assert await link.mint(grant(), "nonce", 60) == (MintOutcome.FRESH, "nonce")
-    assert await link.mint(grant(), "other", 60) == (MintOutcome.REPEATED, "nonce")
-    assert await claim("one") == (TokenOutcome.ACCEPTED, "***5310")
-    assert await claim("one") == (TokenOutcome.ACCEPTED, "***5310")
-    assert await claim("two") == (TokenOutcome.USED, "")
+    claim = functools.partial(link.claim, CALL, 1)
+    assert await link.mint(CALL, 1, "nonce", 70.5) == (MintOutcome.FRESH, "nonce", 70.5)
+    assert await link.mint(CALL, 1, "nonce", 80.5) == (MintOutcome.FRESH, "nonce", 70.5)
+    assert await link.mint(CALL, 1, "other", 80.5) == (MintOutcome.REPEATED, "nonce", 70.5)
+    assert await claim("one") is TokenOutcome.ACCEPTED
+    assert await claim("one") is TokenOutcome.ACCEPTED
+    assert await claim("two") is TokenOutcome.USED
+    assert (await link.write(CALL, 1, 7, None, b"seventh")).outcome is WriteOutcome.WRITTEN
+    assert (await link.write(CALL, 1, 6, None, b"sixth, which hung in a socket")).outcome is WriteOutcome.WRITTEN
+    assert (await link.write(CALL, 1, 7, None, b"seventh")).outcome is WriteOutcome.WRITTEN
+    assert await link.load(CALL) == Kept(1, b"seventh")
     await link.close()
 
 
@@ -109,7 +116,6 @@ async def test_a_process_whose_redis_is_not_there_carries_its_calls_by_itself(ow
         minted = await mint(one)
         assert minted.outcome is MintOutcome.FRESH
         assert await mint(one) == Minted(MintOutcome.REPEATED, minted.token)
-        assert await show(other, minted.token) is TokenOutcome.UNKNOWN
         assert await show(one, minted.token) is TokenOutcome.ACCEPTED
         assert await show(one, minted.token) is TokenOutcome.USED
         one.record_ending(CALL, Ending.APOLOGISE)
@@ -138,17 +144,20 @@ async def test_what_happened_without_redis_is_told_to_it_when_it_is_back(own_ser
         assert events(lines) == ["store.down", "store.down", "store.up", "store.up"]
 
 
-async def test_a_redis_that_dies_between_webhook_and_stream_refuses_the_stream_and_takes_the_next(
-    own_server: RedisServer,
-) -> None:
-    async with redis_stores(own_server.url, 1) as ((store,), lines):
-        token = (await mint(store)).token
+async def test_a_redis_that_dies_between_webhook_and_stream_costs_no_stream_wherever_it_goes(own_server: RedisServer) -> None:
+    async with redis_stores(own_server.url, 2) as ((one, other), lines):
+        token, second = (await mint(one)).token, (await mint(one, OTHER)).token
         own_server.kill()
-        assert await show(store, token) is TokenOutcome.UNREACHABLE
-        await until_down(store)
-        second = await mint(store, stream_no=2)
-        assert await show(store, second.token, stream_no=2) is TokenOutcome.ACCEPTED
-        assert events(lines) == ["store.down"]
+        assert await mint(one, OTHER) == Minted(MintOutcome.REPEATED, second)
+        assert await show(other, token) is TokenOutcome.ACCEPTED
+        assert await show(other, token) is TokenOutcome.USED
+        assert await show(one, second, OTHER) is TokenOutcome.ACCEPTED
+        await until(lambda: not one.is_up and not other.is_up)
+        assert events(lines) == ["store.down", "store.down"]
+        own_server.start()
+        await until(lambda: one.is_up and other.is_up)
+        await written(one, other)
+        assert await show(one, token) is TokenOutcome.USED
 
 
 async def test_a_webhook_replayed_while_redis_is_away_opens_nothing_where_its_stream_was(own_server: RedisServer) -> None:
@@ -161,10 +170,10 @@ async def test_a_webhook_replayed_while_redis_is_away_opens_nothing_where_its_st
 
 async def test_a_frozen_redis_is_asked_three_times_and_then_left_alone(own_server: RedisServer) -> None:
     async with redis_stores(own_server.url, 1, timeout_s=SHORT_S) as ((store,), lines):
-        await until(store._loaded.is_set)
+        await until(store._client._loaded.is_set)
         own_server.freeze()
         await until_down(store)
-        assert store._link is not None
+        assert store._client._link is not None
         asked = 0
 
         async def count(*_: object) -> None:
@@ -172,7 +181,7 @@ async def test_a_frozen_redis_is_asked_three_times_and_then_left_alone(own_serve
             asked += 1
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(store._link, "mint", count)
+            patch.setattr(store._client._link, "mint", count)
             minted = await asyncio.gather(*(mint(store, f"CA{number:032x}") for number in range(50)))
         assert asked == 0
         assert all(each.outcome is MintOutcome.FRESH for each in minted)
@@ -185,7 +194,7 @@ async def test_a_store_that_answers_now_and_then_is_not_given_up(server: RedisSe
     async with redis_stores(server.url, 1) as ((store,), lines):
         for _ in range(3 * FAILURES):
             for _ in range(FAILURES - 1):
-                store._failures += 1  # as after a question without an answer
+                store._client._failures += 1  # as after a question without an answer
             await store.ending(CALL)
         assert store.is_up
         assert lines == []
