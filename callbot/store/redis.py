@@ -287,11 +287,16 @@ class RedisCallStore:
             await link.forget(call_sid)
             return
         sealed = self._client.sealed(call_sid, record) if record else b""
-        written = await link.write(call_sid, change.stream_no, change.version, change.ending, sealed)
-        was_told = call_sid in self._told
-        self._note_told(call_sid, self._clock())
+        was_told = self._told.get(call_sid)
+        self._note_told(call_sid, self._clock())  # what is saved from here on waits its time
+        try:
+            written = await link.write(call_sid, change.stream_no, change.version, change.ending, sealed)
+        except BaseException:
+            if was_told is None:
+                self._told.pop(call_sid, None)
+            raise
         match written.outcome:
-            case WriteOutcome.CREATED if was_told:  # it has lost what it knew: a restart, a failover
+            case WriteOutcome.CREATED if was_told is not None:  # it has lost what it knew: a restart, a failover
                 self._log.warning("store.lost", call_sid=call_sid)
                 self._tell_everything(but=call_sid)
             case WriteOutcome.LATE:

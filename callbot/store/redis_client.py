@@ -100,7 +100,8 @@ class RedisClient:
         if not self._loaded.is_set():
             await self._load()
         while True:
-            if self.is_up:
+            was_up = self.is_up
+            if was_up:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PROBE_EVERY_S):
                         await self._doubt.wait()
@@ -108,7 +109,8 @@ class RedisClient:
                 await asyncio.sleep(self._pause_s * random.uniform(0.8, 1.2))
                 self._pause_s = min(2 * self._pause_s, RETRY_MAX_S)
             self._doubt.clear()
-            await self._probe()
+            if self.is_up is was_up:  # else what raised the doubt has settled it
+                await self._probe()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -140,12 +142,14 @@ class RedisClient:
             return
         from callbot.store.redis_link import StoreFault
 
+        was_down_since_s = self._down_since_s
         try:
             await self._link.probe()
         except StoreFault as fault:
             self._went_down(fault.cause)
         else:
-            self._came_up()
+            if self._down_since_s == was_down_since_s:  # what has failed since it was asked says more
+                self._came_up()
 
     def _went_down(self, cause: str) -> None:
         if self._down_since_s is None:

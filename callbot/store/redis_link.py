@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
@@ -148,11 +148,10 @@ class RedisLink:
             "socket_connect_timeout": timeout_s,
             "retry": Retry(NoBackoff(), 1),
             "health_check_interval": HEALTH_CHECK_S,
-            "max_connections": POOL,
         }
-        # The other kind of pool fails a burst instead of letting it wait.
+        self._turns = asyncio.Semaphore(POOL)  # a burst waits: redis-py's pools would fail it
         try:
-            pool = BlockingConnectionPool.from_url(url, timeout=timeout_s, **self._limits)
+            pool = ConnectionPool.from_url(url, **self._limits)
         except Exception as fault:  # noqa: BLE001 - its text quotes the address, and with it the password
             raise ValueError(f"not an address of Redis ({type(fault).__name__})") from None
         pool.connection_class = raced(pool.connection_class)
@@ -239,7 +238,7 @@ class RedisLink:
 
     async def _within[Answer](self, ask: Callable[[], Awaitable[Any]], read: Callable[[Any], Answer]) -> Answer:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s), self._turns:
                 answer = await ask()
         except Exception as fault:  # noqa: BLE001 - redis-py raises what its parser stumbled over, whatever that is
             raise StoreFault(type(fault).__name__) from None  # its text may hold the address with the password

@@ -4,7 +4,7 @@ import functools
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from redis_server import RedisServer, redis_server
+from redis_server import ClusterServers, RedisServer, redis_cluster, redis_server
 from shelves import Clock, Shelf, age, redis_stores, written
 
 from callbot.store.memory import MemoryCallStore
@@ -23,6 +23,19 @@ def server(shared_server: RedisServer) -> RedisServer:
     return shared_server
 
 
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[ClusterServers]:
+    with redis_cluster() as servers:
+        yield servers
+
+
+@pytest.fixture
+def cluster(shared_cluster: ClusterServers) -> ClusterServers:
+    """A cluster that holds nothing; not to be harmed."""
+    shared_cluster.ask("FLUSHALL")
+    return shared_cluster
+
+
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
     """A server to do harm to."""
@@ -30,7 +43,7 @@ def own_server() -> Iterator[RedisServer]:
         yield server
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "cluster"])
 async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
     clock, wall_clock = Clock(), Clock(1_800_000_000.0)
 
@@ -38,8 +51,8 @@ async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
         clock.now_s += by_s
         wall_clock.now_s += by_s
 
-    if request.param == "redis":
-        server: RedisServer = request.getfixturevalue("server")
+    if request.param != "memory":
+        server: RedisServer | ClusterServers = request.getfixturevalue("server" if request.param == "redis" else "cluster")
 
         def pass_time_there(by_s: float) -> None:
             pass_time(by_s)

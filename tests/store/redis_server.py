@@ -23,8 +23,9 @@ def _free_port() -> int:
 class RedisServer:
     """One server on a loopback port that it keeps through restarts. What it held is gone after one."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, **options: str) -> None:
         self._folder = folder
+        self._options = options
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
@@ -35,6 +36,7 @@ class RedisServer:
 
     def start(self) -> None:
         options = {"port": str(self.port), "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self._folder}
+        options |= {name.replace("_", "-"): value for name, value in self._options.items()}
         arguments = [text for name, value in options.items() for text in (f"--{name}", value)]
         self._process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL)
         limit_s = time.monotonic() + STARTS_S
@@ -86,3 +88,52 @@ def redis_server() -> Iterator[RedisServer]:
             yield server
         finally:
             server.kill()
+
+
+class ClusterServers:
+    """Three nodes, a third of the slots each, no replicas."""
+
+    def __init__(self, folders: list[str]) -> None:
+        buses = [_free_port() for _ in folders]
+        self.nodes = [
+            RedisServer(folder, cluster_enabled="yes", cluster_port=str(bus), cluster_node_timeout="60000")
+            for folder, bus in zip(folders, buses, strict=True)
+        ]
+        bounds = [0, 5461, 10923, 16384]
+        for node, first, after in zip(self.nodes, bounds, bounds[1:], strict=False):
+            node.ask("CLUSTER", "ADDSLOTSRANGE", str(first), str(after - 1))
+        for node, bus in zip(self.nodes[1:], buses[1:], strict=True):
+            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", str(node.port), str(bus))
+        limit_s = time.monotonic() + STARTS_S
+        while not all(self._knows_all(node) for node in self.nodes):
+            assert time.monotonic() < limit_s, "the nodes do not find each other"
+            time.sleep(0.01)
+
+    @property
+    def url(self) -> str:
+        return self.nodes[0].url
+
+    def ask(self, *words: str) -> list[bytes]:
+        """One command to every node; the answers' lines."""
+        return [line for node in self.nodes for line in node.ask(*words)]
+
+    @staticmethod
+    def _knows_all(node: RedisServer) -> bool:
+        told = node.ask("CLUSTER", "INFO")
+        return {b"cluster_state:ok", b"cluster_slots_ok:16384", b"cluster_known_nodes:3"} <= set(told)
+
+
+@contextmanager
+def redis_cluster() -> Iterator[ClusterServers]:
+    """A running cluster; gone at the end."""
+    with (
+        tempfile.TemporaryDirectory() as first,
+        tempfile.TemporaryDirectory() as second,
+        tempfile.TemporaryDirectory() as third,
+    ):
+        servers = ClusterServers([first, second, third])
+        try:
+            yield servers
+        finally:
+            for node in servers.nodes:
+                node.kill()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from redis_server import RedisServer
+from redis_server import ClusterServers, RedisServer
 from structlog.typing import EventDict
 
 from callbot.store.protocol import CallStore
@@ -63,7 +63,7 @@ async def written(*stores: RedisCallStore) -> None:
     await until(lambda: not any(store._unwritten for store in stores))
 
 
-def age(server: RedisServer, by_s: float) -> None:
+def age(server: RedisServer | ClusterServers, by_s: float) -> None:
     """Let time pass for everything that the server holds."""
     move = "for _, key in ipairs(redis.call('KEYS', '*')) do redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end"
     server.ask("EVAL", move, "0", str(int(by_s * 1000)))

@@ -4,12 +4,14 @@ import asyncio
 import functools
 
 import pytest
-from redis_server import RedisServer
+from redis.asyncio import RedisCluster
+from redis_server import ClusterServers, RedisServer
 from shelves import PATIENT_S, redis_stores, until, written
 from structlog.typing import EventDict
 from test_contract import CALL, OTHER, mint, show
 
 from callbot.messages import Ending
+from callbot.store.dialling import RacedConnection
 from callbot.store.memory import REMEMBER_S
 from callbot.store.protocol import Minted, MintOutcome, TokenOutcome
 from callbot.store.redis import RedisCallStore
@@ -217,3 +219,26 @@ async def test_no_log_line_shows_the_address(own_server: RedisServer) -> None:
     assert events(lines) == ["store.down"]
     assert "hidden-password" not in str(lines)
     assert "127.0.0.1" not in str(lines)
+
+
+async def test_a_cluster_is_found_out_and_its_calls_lie_on_all_nodes(cluster: ClusterServers) -> None:
+    async with redis_stores(cluster.url, 2) as ((one, other), lines):
+        for number in range(30):
+            call_sid = f"CA{number:032x}"
+            assert await show(other, (await mint(one, call_sid)).token, call_sid) is TokenOutcome.ACCEPTED
+            other.save(call_sid, 1, b"words")
+        await written(other)
+        assert [await one.load(f"CA{number:032x}") for number in range(30)] == [b"words"] * 30
+    assert all(node.kept() for node in cluster.nodes)
+    assert lines == []
+
+
+async def test_the_nodes_of_a_cluster_are_dialled_as_a_single_server_is(cluster: ClusterServers) -> None:
+    link = RedisLink(cluster.url, timeout_s=PATIENT_S, keep_s=60)
+    await link.probe()
+    for number in range(30):
+        await link.forget(f"CA{number:032x}")
+    assert isinstance(link._redis, RedisCluster)
+    kinds = {type(each) for node in link._redis.get_nodes() for each in node._connections}
+    assert kinds == {RacedConnection}
+    await link.close()
