@@ -78,11 +78,11 @@ class LogWriter:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._lines:
+                while not (self._lines or self._untold):  # lines may be dropped behind a batch that has left the queue
                     self._changed.wait()
-                batch = [self._lines.popleft()]
-                size = len(batch[0])
-                while self._lines and size + len(self._lines[0]) <= _BATCH_BYTES:
+                batch: list[bytes] = []
+                size = 0
+                while self._lines and (not batch or size + len(self._lines[0]) <= _BATCH_BYTES):
                     batch.append(self._lines.popleft())
                     size += len(batch[-1])
                 untold, self._untold = self._untold, 0
