@@ -21,7 +21,7 @@ from callbot.messages import (
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """Open model session number `session_no` after `after_s` (plus jitter, when there is anything to wait for)."""
+    """Open model session number `session_no` after `after_s`, or a little sooner, but never before `least_s`."""
 
     session_no: int
     plan: Plan
@@ -30,6 +30,7 @@ class OpenSession:
     after_s: float = 0.0
     handle: str | None = field(default=None, repr=False)
     without: frozenset[str] = frozenset()  # parts of the set-up that this model has refused by name
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

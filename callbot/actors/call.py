@@ -250,7 +250,7 @@ class CallActor(Actor[CallMessage]):
             wall_clock=self._services.wall_clock,
             max_message_ms=conversation.brief.audio.uplink_max_message_ms,
             # Full delay down to half of it: calls that lost the same service do not come back in step.
-            delay_s=opening.after_s * (0.5 + 0.5 * self._services.random.random()),
+            delay_s=max(opening.least_s, opening.after_s * (0.5 + 0.5 * self._services.random.random())),
         )
         self._watch(Child.GEMINI_SESSION, self._session, session_no=opening.session_no)
 

@@ -23,7 +23,7 @@ type Rung = tuple[CallRecord, tuple[Effect, ...]]
 
 def first(record: CallRecord) -> Rung:
     """Open the stream's first session; of a conversation that has begun before, where it was left."""
-    return _open(record, _plan(record), after_s=0.0)
+    return _open(record, _plan(record))
 
 
 def reopen(record: CallRecord, decision: Decision, *, patience_until_s: float) -> Rung | None:
@@ -32,8 +32,8 @@ def reopen(record: CallRecord, decision: Decision, *, patience_until_s: float) -
         record = _without_handle(record)
     if _is_spent(record):
         return None
-    after_s = _paced(record, 0.0)
-    return _open(record, _plan(record), after_s=after_s) if record.now_s + after_s <= patience_until_s else None
+    after_s = least_s = _paced(record, 0.0)
+    return _open(record, _plan(record), after_s, least_s) if record.now_s + after_s <= patience_until_s else None
 
 
 def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patience_until_s: float) -> Rung | None:
@@ -73,15 +73,18 @@ def next_rung(record: CallRecord, lost: SessionLost, before: Session, *, patienc
     if failures >= _TRIES_PER_MODEL and _has_next_model(record):
         record = _next_model(record)
     changed = record.without != without
-    after_s = _paced(record, 0.0 if changed else _delay_s(record, lost, at_once=not isinstance(before, Opening)))
+    least_s = _paced(record, 0.0 if changed else lost.retry_after_s or 0.0)
+    delay_s = 0.0 if changed else _delay_s(record, lost, at_once=not isinstance(before, Opening))
+    after_s = max(least_s, delay_s)
     if record.now_s + after_s > patience_until_s:
         if not _has_next_model(record):
             return None
         record = _next_model(record)
-        after_s = _paced(record, limits.backoff_s)
+        least_s = _paced(record, 0.0)
+        after_s = max(least_s, limits.backoff_s)
         if record.now_s + after_s > patience_until_s:
             return None
-    record, opening = _open(record, _plan(record), after_s=after_s)
+    record, opening = _open(record, _plan(record), after_s, least_s)
     return record, effects + opening
 
 
@@ -127,14 +130,13 @@ def _plan(record: CallRecord) -> Plan:
 
 
 def _delay_s(record: CallRecord, lost: SessionLost, *, at_once: bool) -> float:
-    """Nothing for the first try after a session that worked, then doubling; the service's own Retry-After is honoured."""
+    """Nothing for the first try after a session that worked, then doubling."""
     waiting = lost.decision is Decision.WAIT
     tries, limits = record.outage.tries, record.limits
     if tries <= 1 and at_once and not waiting:
         return 0.0
     doublings = min(max(0, tries - (1 if waiting else 2)), 10)
-    backoff_s = min(limits.backoff_max_s, limits.backoff_s * (1 << doublings))
-    return max(backoff_s, lost.retry_after_s or 0.0)
+    return min(limits.backoff_max_s, limits.backoff_s * (1 << doublings))
 
 
 def _paced(record: CallRecord, after_s: float) -> float:
@@ -142,7 +144,7 @@ def _paced(record: CallRecord, after_s: float) -> float:
     return max(after_s, outages.may_dial_s(record.outage) - record.now_s)
 
 
-def _open(record: CallRecord, plan: Plan, *, after_s: float) -> Rung:
+def _open(record: CallRecord, plan: Plan, after_s: float = 0.0, least_s: float = 0.0) -> Rung:
     conversation = replace(record.conversation, sessions=record.conversation.sessions + 1)
     record = replace(
         record,
@@ -160,5 +162,6 @@ def _open(record: CallRecord, plan: Plan, *, after_s: float) -> Rung:
         after_s=after_s,
         handle=handle,
         without=record.without,
+        least_s=least_s,
     )
     return record, (opening,)

@@ -147,7 +147,7 @@ def advance(record: CallRecord, event: CallMessage) -> CallRecord:
         record,
         now_s=now_s,
         session=sessions.advance(record.session, event, limits),
-        outage=outages.advance(record.outage, event, record.session, limits),
+        outage=outages.advance(record.outage, event, record.session, limits, owed=floors.is_owed(record.floor)),
         turn=turns.advance(record.turn, event, ended=ended),
         playback=playbacks.advance(record.playback, event),
         floor=floors.advance(

@@ -73,6 +73,11 @@ class Call:
         due_s = self.machine.timers[Timer(name)]
         return self.tell(TimerFired(Timer(name), due_s, max(due_s, self.record.now_s)))
 
+    def fire_until(self, until_s: float) -> None:
+        """Let time pass until a moment; the timers that run fire in their order."""
+        while self.machine.timers and min(self.machine.timers.values()) <= until_s:
+            self.fire(min(self.machine.timers, key=self.machine.timers.__getitem__))
+
     def fire_late(self, name: str) -> tuple[Effect, ...]:
         """A timer fires that was stopped in that very moment."""
         return self.tell(TimerFired(Timer(name), -1.0, self.record.now_s))

@@ -184,22 +184,23 @@ def test_the_playback(name: str) -> None:
 
 
 NO_TURN, NOTHING = Quiet(), Silent()
-NOBODY, SPEAKS, OWED, DUE = Nobody(), CallerSpeaking(45.0), CallerSpeaking(45.0, owed=True), AnswerDue(51.0)
+NOBODY, SPEAKS, OWED, DUE = Nobody(), CallerSpeaking(45.0), CallerSpeaking(45.0, owed=True, by_s=51.0), AnswerDue(51.0)
 FLOORS = (NOBODY, SPEAKS, OWED, DUE)
-LATER = AnswerDue(57.0)
+SOON, LATER = AnswerDue(54.0), AnswerDue(57.0)
+OWED_NOW = CallerSpeaking(45.0, owed=True)
 FLOOR: Grid = {  # a session is open, nothing is generated or heard
     "SessionReady": (..., ..., ..., AnswerDue(51.5)),
     "SessionReady other": (..., ..., ..., AnswerDue(51.5)),
     "TurnAudible": (..., ..., CallerSpeaking(45.0), NOBODY),
-    "TurnWorking": (AnswerDue(110.0), OWED, ..., AnswerDue(110.0)),
+    "TurnWorking": (AnswerDue(110.0), OWED_NOW, ..., AnswerDue(110.0)),
     "CallerSpoke": (
         CallerSpeaking(50.0),
         CallerSpeaking(50.0),
-        CallerSpeaking(50.0, owed=True),
-        CallerSpeaking(50.0, owed=True),
+        CallerSpeaking(50.0, owed=True, by_s=51.0),
+        CallerSpeaking(50.0, owed=True, by_s=51.0),
     ),
-    "CallerPaused": (LATER, LATER, LATER, LATER),
-    "CallerPaused cough": (NOBODY, NOBODY, LATER, LATER),
+    "CallerPaused": (LATER, LATER, SOON, SOON),
+    "CallerPaused cough": (NOBODY, NOBODY, SOON, SOON),
     "ToolFinished": (..., ..., ..., LATER),
     "ToolFinished ends": (..., ..., ..., LATER),
     "TimerFired turn_gap": (AnswerDue(50.0), ..., ..., ...),
@@ -208,8 +209,8 @@ FLOOR: Grid = {  # a session is open, nothing is generated or heard
 FLOOR_TALKING: Grid = FLOOR | {  # the model is in the middle of a turn, which the caller hears since second 8
     "PlayoutResumed": (..., ..., CallerSpeaking(45.0), NOBODY),
     "PlayoutEmpty": (..., ..., ..., LATER),
-    "CallerPaused": (NOBODY, NOBODY, LATER, LATER),
-    "ModelInterrupted": (LATER, OWED, ..., LATER),
+    "CallerPaused": (NOBODY, NOBODY, SOON, SOON),
+    "ModelInterrupted": (LATER, OWED_NOW, ..., LATER),
 }
 FLOOR_ALONE: Grid = {  # there is no session since second 49
     **{name: row for name, row in FLOOR.items() if not name.startswith("ToolFinished")},
@@ -244,7 +245,7 @@ def test_the_floor_without_a_session(name: str) -> None:
 def test_what_a_session_leaves_unsaid_is_owed(now: turn.Turn, owes: bool) -> None:
     after = [floor_of(now, ended=True)(before, LOST) for before in FLOORS]
     due = AnswerDue(float("inf"))
-    assert after == ([due, OWED, OWED, due] if owes else [NOBODY, SPEAKS, OWED, due])
+    assert after == ([due, OWED_NOW, OWED, due] if owes else [NOBODY, SPEAKS, OWED, due])
 
 
 def test_the_last_samples_of_a_session_that_closes_are_no_answer() -> None:
@@ -332,6 +333,11 @@ OUTAGE: Grid = {  # session 2 is open since second 46
     "SessionLost": tuple(replace(before, tries=5, opening_failures=0) for before in (TROUBLE, PLAYED, COMPLETED)),
     "ChildExited session": tuple(replace(before, tries=5, opening_failures=0) for before in (TROUBLE, PLAYED, COMPLETED)),
 }
+
+
+@pytest.mark.parametrize("owed", [False, True])
+def test_only_who_was_answered_may_have_the_session_asked_again(owed: bool) -> None:
+    assert outage.advance(TROUBLE, EVENTS["CallerPaused"], Open(2, Plan.RESUME, 46.0), LIMITS, owed=owed).asked == owed
 
 
 @pytest.mark.parametrize("name", EVENTS)

@@ -112,10 +112,24 @@ def test_a_noise_is_no_words_and_hides_none() -> None:
     assert isinstance(call.record.floor, AnswerDue)
 
 
-def test_a_cough_while_an_answer_is_due_begins_the_wait_anew() -> None:
-    call = asked()
-    call.tell(CallerSpoke(3.0), CallerPaused(3.1, 100, 3.6))
-    assert call.timers["first_audio"] == 7.0
+@pytest.mark.parametrize("speech_ms", [100, 900])
+def test_who_speaks_again_while_an_answer_is_due_does_not_put_its_watch_off(speech_ms: int) -> None:
+    call = asked()  # due at 9.5
+    call.tell(CallerSpoke(3.0), CallerPaused(3.1, speech_ms, 3.6))
+    assert call.timers["first_audio"] == pytest.approx(9.5 - 3.6)
+    call.tell(CallerSpoke(7.0), CallerPaused(7.1, speech_ms, 7.6))
+    assert call.timers["first_audio"] == pytest.approx(4.0), "the model has a moment for the new words"
+
+
+def test_a_caller_who_asks_again_and_again_gets_another_session_soon() -> None:
+    """Each "hello?" once began the wait anew, and a silent session was noticed after 40 s."""
+    call, at_s = asked(), 2.5
+    while call.state is State.STREAMING and at_s < 60.0:
+        at_s += 5.0
+        call.fire_until(at_s)
+        call.tell(CallerSpoke(at_s), CallerPaused(at_s + 0.3, 300, at_s + 0.8))
+    assert at_s < 25.0
+    assert call.record.outage.silent_moves == 1
 
 
 def test_words_under_the_models_own_call_for_no_answer() -> None:

@@ -32,10 +32,11 @@ class Nobody:
 
 @dataclass(frozen=True, slots=True)
 class CallerSpeaking:
-    """The caller speaks since `since_s`. `owed`: an answer to something earlier is still due."""
+    """The caller speaks since `since_s`. `owed`: an answer to something earlier is still due, and was due by `by_s`."""
 
     since_s: float
     owed: bool = False
+    by_s: float = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def advance(
         return _owe(floor, float("inf")) if is_owed(floor) or is_generating(turn) else floor
     match event:
         case CallerSpoke(at_s=at_s):
-            return CallerSpeaking(at_s, is_owed(floor))
+            return CallerSpeaking(at_s, is_owed(floor), _due_s(floor))
         case CallerPaused():
             return _paused(floor, event, limits, turn, playback, has_session=has_session, lost_s=lost_s)
         case TurnAudible():
@@ -117,6 +118,10 @@ def _owe(floor: Floor, by_s: float) -> Floor:
             return AnswerDue(by_s)
 
 
+def _due_s(floor: Floor) -> float:
+    return float("inf") if isinstance(floor, Nobody) else floor.by_s
+
+
 def _put_off(floor: Floor, until_s: float) -> Floor:
     return replace(floor, by_s=max(floor.by_s, until_s)) if isinstance(floor, AnswerDue) else floor
 
@@ -141,7 +146,8 @@ def _paused(
     answered = turn.audible_s >= paused.ended_s  # the service heard the pause sooner than we did
     if not owed and (spoken_over or answered or not is_word):
         return Nobody()
-    return AnswerDue(by_s)
+    # Who asks again and again does not put off for ever the moment at which silence is noticed.
+    return AnswerDue(min(by_s, max(_due_s(floor), paused.at_s + limits.nudge_s)) if owed else by_s)
 
 
 def _follows_words(paused: CallerPaused, limits: Limits, playback: Playback) -> bool:

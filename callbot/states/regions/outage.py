@@ -59,8 +59,8 @@ class Outage:
     dials_s: tuple[float, ...] = ()
 
 
-def advance(outage: Outage, event: CallMessage, session: Session, limits: Limits) -> Outage:
-    """What the event makes of the budget; `session` is as before it."""
+def advance(outage: Outage, event: CallMessage, session: Session, limits: Limits, *, owed: bool = False) -> Outage:
+    """What the event makes of the budget; `session` is as before it, and so is `owed`: whether an answer is due."""
     match event:
         case TurnAudible():
             return replace(outage, beginnings=outage.beginnings + 1)
@@ -71,7 +71,7 @@ def advance(outage: Outage, event: CallMessage, session: Session, limits: Limits
             outage = replace(outage, played_turn=turn)
             return _healthy(outage) if outage.completed_turn == turn else outage
         case CallerPaused(speech_ms=speech_ms) if speech_ms >= limits.word_ms:
-            return replace(outage, beginnings=0, asked=False)  # what comes next answers something new
+            return replace(outage, beginnings=0, asked=outage.asked and owed)  # what comes next answers something new
         case SessionReady(session_no=session_no) if is_of(session, session_no):
             return replace(outage, opening_failures=0, refused=frozenset(), asked=False)
         case SessionLost(session_no=session_no, at_s=at_s) if is_of(session, session_no):
