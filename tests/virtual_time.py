@@ -10,7 +10,6 @@ never comes fails in a millisecond.
 """
 
 import asyncio
-import os
 import selectors
 import time
 from typing import Any
@@ -46,9 +45,6 @@ class _JumpingSelector(selectors.DefaultSelector):
         self._turns += 1
         if self._turns > _TURNS_IN_A_MOMENT:
             self._pass(_CREEP_S)
-        if ready := super().select(0):
-            return ready
-        os.sched_yield()  # the kernel may have a segment to deliver yet
         ready = super().select(0)
         if ready or timeout == 0:
             return ready

@@ -136,6 +136,13 @@ class TwilioSocket:
         """The connection is gone, without a word."""
         self._incoming.put_nowait(error or StreamClosed())
 
+    def fall_silent(self) -> None:
+        """The connection is gone, and nobody says so."""
+        self.returns_marks = False
+        for timer in self._marks.values():
+            timer.cancel()
+        self._marks.clear()
+
     def _return_mark(self, name: str) -> None:
         del self._marks[name]
         self.say(mark(name))
