@@ -85,20 +85,29 @@ class LogWriter:
                 while self._lines and (not batch or size + len(self._lines[0]) <= _BATCH_BYTES):
                     batch.append(self._lines.popleft())
                     size += len(batch[-1])
-                untold, self._untold = self._untold, 0
             written = self._write(b"".join(batch))
-            # The queue was full behind these lines: what was dropped belongs after what still stood in it.
-            if written and untold and not self._lines:
-                self._write(self._tell_dropped(untold))
-                untold = 0
+            if written:
+                self._tell_of_dropped()
             with self._changed:
                 self._waiting_bytes -= size
-                self._untold += untold
                 if not written:
                     self._count_dropped(len(batch))
                 self._changed.notify_all()
             if not written:
                 time.sleep(_RETRY_S)
+
+    def _tell_of_dropped(self) -> None:
+        """Say how many lines were dropped, behind the last that found room: asked once those are written, however they came."""
+        while True:
+            with self._changed:
+                untold = 0 if self._lines else self._untold
+                self._untold -= untold
+            if not untold:
+                return
+            if not self._write(self._tell_dropped(untold)):
+                with self._changed:
+                    self._untold += untold
+                return
 
     def _write(self, data: bytes) -> bool:
         """Write it all, however long that takes; False when the descriptor refuses it (no reader, no room on the disk)."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -60,6 +61,7 @@ def tell(lines: int) -> bytes:
 def read_until(reader: int, wanted: bytes) -> bytes:
     said = b""
     while wanted not in said:
+        assert select.select([reader], [], [], 60)[0], f"nothing more was written; so far: {said[-200:]!r}"
         said += os.read(reader, 65_536)
     return said
 
@@ -103,6 +105,19 @@ def test_what_finds_no_room_is_dropped_counted_and_said(pipe: tuple[int, int]) -
     writer.write(b"after\n")
     assert read_until(reader, b"after\n") == b"after\n"
     assert writer.dropped == 90
+
+
+def test_lines_that_were_dropped_behind_a_write_are_told_without_another_line(pipe: tuple[int, int]) -> None:
+    """The writer had taken all lines before the first was dropped: nothing was said until somebody wrote again."""
+    reader, end = pipe
+    filled = fill(end)
+    writer = LogWriter(end, tell, queue_bytes=1000)
+    writer.write(b"z" * 999 + b"\n")
+    while writer._lines:  # the writer's thread takes it, and stays in its write
+        threading.Event().wait(0.001)
+    writer.write(b"no room\n")
+    assert len(read_until(reader, b"dropped 1\n")) == filled + 1000 + len(tell(1))
+    assert writer.flush(60)
 
 
 def test_a_pipe_that_somebody_made_non_blocking_loses_nothing(pipe: tuple[int, int]) -> None:
