@@ -308,7 +308,7 @@ ATTACKS = {
     "guessed token": Attack(guessed_token, "stream.refused", "token_unknown"),
     "replayed token": Attack(replayed_token, "stream.refused", "token_used"),
     "stolen token": Attack(stolen_token, "stream.refused", "token_wrong_call"),
-    "second stream": Attack(second_stream, "stream.refused", "second_stream"),
+    "second stream": Attack(second_stream, "stream.refused", "token_used"),
     "forged webhook": Attack(forged_webhook, "webhook.refused", "signature_wrong", "/twiml"),
     "forged next": Attack(forged_next, "webhook.refused", "signature_wrong", "/twiml/next"),
     "forged status": Attack(forged_status, "webhook.refused", "signature_wrong", "/twilio/status"),

@@ -115,6 +115,6 @@ async def test_the_check_names_the_cause_and_the_remedy(reason: str, remedy: str
         settings = load(
             _env_file=None, gemini_api_key="k", gemini_base_url=standin.base_url, ssl_cert_file=str(standin.ca_pem_path)
         )
-        finding = await check._model(settings)
+        [finding] = [found async for found in check._model(settings)]
     assert finding.verdict is check.Verdict.ERROR
     assert remedy in finding.remedy

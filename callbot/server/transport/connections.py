@@ -3,7 +3,7 @@
 Hypercorn 0.18 makes its connections from the name `TCPServer` in its own module and takes no other class; the name is set
 here, once, and connections of any other configuration behave as before. Also used of its parts: `_read_data`,
 `_initiate_server_close` and `idle_task` of the connection, and of its HTTP/1.1 protocol `_check_protocol`,
-`_send_error_response`, `stream` and h11's `trailing_data`. `tests/server/test_private_parts.py` fails when one of them changes.
+`_send_error_response`, `stream` and h11's `trailing_data`. `tests/server/test_hypercorn_parts.py` fails when one changes.
 """
 
 import time

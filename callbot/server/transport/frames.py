@@ -6,7 +6,7 @@ close, or a message that is large, the connection is given back for good: Hyperc
 what it makes of it comes here as before. Every message before the end is delivered first.
 
 Of Hypercorn 0.18 are used: the stream's `app_put`, `send` and `closed`, its protocol's and its server's `send`; of asyncio
-the reader's `_buffer`. `tests/server/test_private_parts.py` fails when one of them changes.
+the reader's `_buffer`. `tests/server/test_hypercorn_parts.py` fails when one of them changes.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ at once, and its own queue has no limit. Here every message before the close is 
 `MediaDisconnected`; nobody is cancelled, so clean-up runs to its end; a flood stops at a few messages and then at TCP. Two
 duties follow: some task should always be in `receive` (a disconnect is noticed only there), and the route must catch
 `MediaDisconnected`. Two private helpers of Quart 0.23 are used, and of Hypercorn 0.18 the stream's `handshake` and `buffer`;
-`tests/server/test_private_parts.py` fails when one of them changes.
+`tests/server/test_hypercorn_parts.py` fails when one of them changes.
 """
 
 import asyncio
