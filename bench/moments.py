@@ -12,6 +12,7 @@ from bench.model_peer import CHUNK_MS, ModelCall, ModelPeer
 from bench.phone_peer import PhoneCall, place_call
 from bench.sound import model_loop
 
+STABLE_S = 5.5  # over `Limits.stable_s`: the loss of a younger session is paced
 _INTERRUPTED = b'{"serverContent":{"interrupted":true}}'
 _TURN_COMPLETE = b'{"serverContent":{"turnComplete":true}}'
 
@@ -106,8 +107,8 @@ async def reconnect(times: int) -> Quantiles:
     async with server("callbot") as under_test:
         phone = PhoneCall(0)
         task = asyncio.ensure_future(place_call(phone, under_test.port, under_test.http))
-        await asyncio.sleep(1.5)
         for _ in range(times):
+            await asyncio.sleep(STABLE_S)
             session = under_test.model.calls[-1]
             known = len(under_test.model.calls)
             if session.socket is None:
@@ -120,7 +121,6 @@ async def reconnect(times: int) -> Quantiles:
                     break
             if len(under_test.model.calls) > known:
                 delays.append(under_test.model.calls[-1].first_audio_s - cut_s)
-            await asyncio.sleep(0.7)  # a sign of life, or the ladder would wait before the next try
         phone.stop.set()
         await task
     return Quantiles.of(delays)

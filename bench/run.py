@@ -107,7 +107,7 @@ def _measure(chosen: argparse.Namespace) -> dict[str, Any]:
     report["first_sound"] = asdict(run(moments.first_sound(12, prewarm=False)))
     report["first_sound_prewarmed"] = asdict(run(moments.first_sound(12, prewarm=True)))
     _progress("reconnects")
-    report["reconnect"] = asdict(run(moments.reconnect(10)))
+    report["reconnect"] = asdict(run(moments.reconnect(6)))
     if chosen.capacity:
         report["capacity"] = _capacity(chosen.capacity, chosen.window)
     return report

@@ -26,7 +26,7 @@ from callbot.messages import (
 )
 from callbot.states import common
 from callbot.states.record import CallRecord, End, Step, Trigger
-from callbot.states.regions import floor as floors
+from callbot.states.regions.floor import Nobody
 from callbot.states.regions.playback import Silent
 from callbot.states.regions.session import NoSession
 from callbot.states.regions.turn import is_generating
@@ -42,16 +42,19 @@ def enter(before: CallRecord, record: CallRecord, event: CallMessage) -> Step:  
     if not isinstance(record.session, NoSession):
         children |= {Child.GEMINI_SESSION}
         effects.append(Tell(CloseSession()))
+    nobody_listens = isinstance(event, CallerGone | StreamSilent) or Child.TWILIO_IO not in children
     conversation = replace(
         record.conversation,
         ending=end.ending,
         outcome=end.outcome,
         reason=end.reason,
-        answer_due=floors.is_owed(record.floor) or is_generating(record.turn),
+        # Whoever was speaking when the stream went is owed the rest: the caller an answer, the bot to be heard.
+        answer_due=not isinstance(record.floor, Nobody)
+        or is_generating(record.turn)
+        or (nobody_listens and not isinstance(record.playback, Silent)),
         handle=record.conversation.handle if end.ending is Ending.CONTINUE else None,  # a secret: kept as long as it is of use
     )
     record = replace(record, children=children, session=NoSession(), conversation=conversation)
-    nobody_listens = isinstance(event, CallerGone | StreamSilent) or Child.TWILIO_IO not in children
     if nobody_listens or isinstance(record.playback, Silent):
         finish = _finish(record)
         return Step(finish.record, (*effects, *finish.effects), finish.trigger, finish.reason)

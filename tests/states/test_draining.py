@@ -22,6 +22,7 @@ from call_machine import (
 from callbot.effects import CancelChildren, Moved, RecordEnding, Report, StopChildren, Tell
 from callbot.messages import (
     CallerGone,
+    CallerSpoke,
     CallMessage,
     Child,
     ChildExited,
@@ -36,6 +37,7 @@ from callbot.messages import (
     Role,
     StreamSilent,
     Transcribed,
+    TurnCompleted,
     TurnPlayed,
     TurnSpeaking,
 )
@@ -163,6 +165,14 @@ def test_what_was_owed_is_left_with_the_conversation() -> None:
     for call in (owed, quiet):
         call.tell(DrainRequested(3.0))
     assert (owed.record.conversation.answer_due, quiet.record.conversation.answer_due) == (True, False)
+
+
+def test_whoever_spoke_when_the_stream_broke_is_owed_the_rest() -> None:
+    caller, bot, heard_out = streaming(), talking(), talking()
+    caller.tell(CallerSpoke(1.0), CallerGone("closed", 1.5))
+    bot.tell(TurnCompleted(1, True, "", 2.0), CallerGone("closed", 2.5))
+    heard_out.tell(TurnCompleted(1, True, "", 2.0), DrainRequested(2.5))  # plays out before the stream is closed
+    assert [call.record.conversation.answer_due for call in (caller, bot, heard_out)] == [True, True, False]
 
 
 def test_the_last_words_are_cut_to_what_was_heard_of_them() -> None:
