@@ -130,7 +130,7 @@ async def place_call(call: PhoneCall, port: int, http: aiohttp.ClientSession | N
                     }
                 )
             )
-    except (OSError, ExceptionGroup, Exception) as error:  # noqa: BLE001 - noted: a broken call is a result
+    except Exception as error:  # noqa: BLE001 - noted: a broken call is a result
         call.broke = f"{type(error).__name__}: {error}"
 
 

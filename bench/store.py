@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "store"))
 from redis_server import RedisServer, redis_server
 
 from callbot.conversation import Conversation, Handle
-from callbot.messages import Role
+from callbot.messages.terms import Role
 from callbot.store.protocol import StreamGrant
 from callbot.store.redis import RedisCallStore
 

@@ -23,8 +23,8 @@ from tests.virtual_time import VirtualTimeLoop  # before callbot, whose function
 
 # isort: split
 from bench.storm_line import Caller, Mood, draw_mood
-from bench.storm_model import HostileModel
-from callbot.messages import Ending
+from bench.storm_model import HostileModel, HostileSession
+from callbot.messages.terms import Ending
 from callbot.states import TABLE
 from tests.actors.whole_call import WholeCall
 
@@ -90,7 +90,8 @@ class Watch:
         if newest is not None and newest.began_s >= self._unanswered_since_s:
             self._unanswered_since_s = inf
         answered = newest is not None and newest.complete and newest.began_s >= self._in_trouble_since_s
-        lives_long = is_open and now_s - model.links[-1].opened_s >= STABLE_S  # type: ignore[attr-defined]
+        link = model.links[-1] if is_open else None
+        lives_long = isinstance(link, HostileSession) and now_s - link.opened_s >= STABLE_S
         if answered or lives_long:
             self._in_trouble_since_s = inf
         for since_s in (self._in_trouble_since_s, self._unanswered_since_s + self._spoke_s):

@@ -29,9 +29,10 @@ from callbot.gemini.client import tls_context
 from callbot.gemini.connector import Connector
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
-from callbot.messages import Decision
+from callbot.messages.terms import Decision
 from callbot.preflight import problems_before_serving
-from callbot.settings import Settings, SettingsError, load
+from callbot.settings import Settings
+from callbot.settings_loading import SettingsError, load
 from callbot.tools import standard_toolbox
 from callbot.wire.gemini.model_message import ModelMessage
 from callbot.wire.reading import Unreadable

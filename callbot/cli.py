@@ -87,7 +87,7 @@ def _serve(worker: str) -> int:
     gc.disable()  # until everything is loaded: there is no garbage in modules
 
     from callbot.preflight import problems_before_serving
-    from callbot.settings import SettingsError, load, secrets_of
+    from callbot.settings_loading import SettingsError, load, secrets_of
 
     try:
         settings = load()

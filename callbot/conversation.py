@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from callbot.brief import Brief
-from callbot.messages import Ending, Outcome, Role
+from callbot.messages.terms import Ending, Outcome, Role
 
 SCHEMA: Final = 1
 # About ten minutes of talk; a fresh session needs the gist, not the record.

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from callbot.assembly import serve_calls
 from callbot.server.process.serve import Shutdown
-from callbot.settings import Settings, SettingsError, load, secrets_of
+from callbot.settings import Settings
+from callbot.settings_loading import SettingsError, load, secrets_of
 from callbot.simulators import voices
 from callbot.simulators.gemini import Fault, GeminiStandIn, Parrot, StandInOptions
 from callbot.simulators.gemini.faults import SlowSetup

@@ -2,21 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from callbot.messages import (
-    AnswerTool,
-    Child,
-    ClearPlayback,
-    CloseSession,
-    CloseStream,
-    DropTurns,
-    Ending,
-    Outcome,
-    Plan,
-    PlayComfort,
-    SayText,
-    Timer,
-    ToolCalled,
-)
+from callbot.messages.children import AnswerTool, ClearPlayback, CloseSession, CloseStream, DropTurns, PlayComfort, SayText
+from callbot.messages.session import ToolCalled
+from callbot.messages.terms import Child, Ending, Outcome, Plan, Timer
 
 
 @dataclass(frozen=True, slots=True)

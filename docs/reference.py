@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 
-from callbot.settings import DEFAULT_GREETING, DEFAULT_PROMPT, Settings, environment_names
+from callbot.settings import DEFAULT_GREETING, DEFAULT_PROMPT, Settings
+from callbot.settings_loading import environment_names
 
 ROOT = Path(__file__).parents[1]
 # What has to be set, and so stands without a # in .env.example.

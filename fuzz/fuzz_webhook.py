@@ -78,7 +78,7 @@ class Exchange:
 
         from callbot.server.http.app import create_app
         from callbot.server.services import ServerServices
-        from callbot.settings import load
+        from callbot.settings_loading import load
         from callbot.store.memory import MemoryCallStore
 
         self.now_s = 0.0

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from callbot import check
 from callbot.check import Finding, Verdict
-from callbot.settings import Settings, load
+from callbot.settings import Settings
+from callbot.settings_loading import load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 
 SID = "AC" + "0" * 32

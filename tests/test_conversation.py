@@ -21,7 +21,7 @@ from callbot.conversation import (
     ToolEntry,
     ToolStatus,
 )
-from callbot.messages import Ending, Outcome, Role
+from callbot.messages.terms import Ending, Outcome, Role
 
 SECRET = "secret-handle-91"
 BEGUN = Conversation("CA1")

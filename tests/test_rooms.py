@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "effects": {"messages"},
     "environment": set(),
     "settings": {"brief", "environment"},
+    "settings_loading": {"settings", "environment"},
     "preflight": {"settings", "environment"},
     "default_brief": {"brief", "settings"},
     "states": {"messages", "effects", "brief", "conversation"},

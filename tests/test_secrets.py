@@ -18,7 +18,8 @@ from twilio.request_validator import RequestValidator
 
 from callbot.cli import main
 from callbot.preflight import problems_before_serving
-from callbot.settings import Settings, SettingsError, environment_names, load, secrets_of
+from callbot.settings import Settings
+from callbot.settings_loading import SettingsError, environment_names, load, secrets_of
 
 ORIGIN = "https://bot.example"
 SECRETS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from callbot.preflight import problems_before_serving
-from callbot.settings import DEFAULT_PROMPT, Settings, SettingsError, environment_names, load
+from callbot.settings import DEFAULT_PROMPT, Settings
+from callbot.settings_loading import SettingsError, environment_names, load
 from docs.reference import PAGES
 from docs.reference import settings as documented_settings
 

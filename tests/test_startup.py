@@ -37,7 +37,7 @@ ANSWER_ONCE = """
 import asyncio, json, sys
 from callbot import assembly
 from callbot.server.process.serve import Shutdown
-from callbot.settings import load
+from callbot.settings_loading import load
 import callbot.cli, callbot.telemetry.logs
 
 assembly.FIRST_ANSWERS_S = 3600.0

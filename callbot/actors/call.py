@@ -38,29 +38,21 @@ from callbot.effects import (
     Tell,
 )
 from callbot.gemini.session_config import SessionOrder
-from callbot.messages import (
+from callbot.messages.call import CallMessage, ChildExited, DrainRequested, StreamStarted, TimerFired, ToolFinished
+from callbot.messages.children import (
     AnswerTool,
-    CallMessage,
-    Child,
-    ChildExited,
     ClearPlayback,
     CloseSession,
     CloseStream,
-    DrainRequested,
     DropTurns,
     GeminiSessionMessage,
-    Outcome,
-    Plan,
     PlayComfort,
     SayText,
-    StreamStarted,
-    Timer,
-    TimerFired,
-    ToolCalled,
-    ToolFinished,
     TranscoderMessage,
     Watch,
 )
+from callbot.messages.session import ToolCalled
+from callbot.messages.terms import Child, Outcome, Plan, Timer
 from callbot.states import CallMachine, State
 
 # Control messages that arrive in one turn of the loop while one is being handled; a burst of DTMF is fifty a second.

@@ -15,29 +15,30 @@ from callbot.actors.signs import LifeSigns
 from callbot.actors.uplink import Uplink
 from callbot.brief import Prices
 from callbot.effects import Effect, Moved, OpenSession, Report
-from callbot.messages import (
-    AnswerGrounded,
+from callbot.messages.call import (
     Beat,
     CallerPaused,
     CallMessage,
-    Child,
-    GoAway,
     KeyPressed,
-    ModelInterrupted,
-    ModelUsage,
-    Outcome,
-    SessionLost,
-    SessionReady,
     StreamFault,
     StreamStarted,
-    ToolCalled,
-    Transcribed,
-    TurnCompleted,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
+)
+from callbot.messages.session import (
+    AnswerGrounded,
+    GoAway,
+    ModelInterrupted,
+    ModelUsage,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
+    Transcribed,
+    TurnCompleted,
     TurnStarted,
 )
+from callbot.messages.terms import Child, Outcome
 
 # What is said without a pause or an answer; longer is cut at its beginning.
 _LONGEST_LINE: Final = 2_000

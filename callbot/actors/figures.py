@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from callbot.brief import Prices
-from callbot.messages import CallMessage, ModelUsage, SessionLost, SessionReady, ToolCalled, TurnCompleted, TurnStarted
+from callbot.messages.call import CallMessage
+from callbot.messages.session import ModelUsage, SessionLost, SessionReady, ToolCalled, TurnCompleted, TurnStarted
 
 
 @dataclass(slots=True)

@@ -21,28 +21,29 @@ from callbot.gemini.failures import Failure, classify
 from callbot.gemini.link import ModelLink, SessionOpener
 from callbot.gemini.session_config import SessionOrder
 from callbot.gemini.turns import TurnBook
-from callbot.messages import (
+from callbot.messages.call import CallMessage, StreamFault
+from callbot.messages.children import (
     AnswerTool,
-    CallMessage,
     CloseSession,
-    Decision,
     EndSpeech,
     GeminiSessionMessage,
-    GoAway,
-    HandleRenewed,
     ModelAudio,
     ModelAudioEnded,
-    ModelInterrupted,
     ProbeLink,
     SayText,
     SendSilence,
-    SessionLost,
-    SessionReady,
-    StreamFault,
-    ToolCalled,
-    ToolsCancelled,
     TranscoderMessage,
 )
+from callbot.messages.session import (
+    GoAway,
+    HandleRenewed,
+    ModelInterrupted,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
+    ToolsCancelled,
+)
+from callbot.messages.terms import Decision
 from callbot.wire.gemini import ModelMessage
 from callbot.wire.reading import Unreadable
 

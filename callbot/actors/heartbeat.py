@@ -12,18 +12,8 @@ from typing import Final
 from callbot.actors.base import Actor, Overflow
 from callbot.actors.signs import LifeSigns
 from callbot.brief import Patience
-from callbot.messages import (
-    Beat,
-    CallMessage,
-    EndSpeech,
-    GeminiSessionMessage,
-    HeartbeatMessage,
-    ModelSilent,
-    ProbeLink,
-    SendSilence,
-    StreamSilent,
-    Watch,
-)
+from callbot.messages.call import Beat, CallMessage, ModelSilent, StreamSilent
+from callbot.messages.children import EndSpeech, GeminiSessionMessage, HeartbeatMessage, ProbeLink, SendSilence, Watch
 
 TICK_S: Final = 1.0
 # The service wants to be told of a pause of more than about a second ("Live API capabilities": audioStreamEnd).

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 
 
 class StreamClosed(Exception):

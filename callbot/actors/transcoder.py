@@ -15,12 +15,10 @@ from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import BYTES_PER_MS, SILENCE
 from callbot.audio.resample import CallerUpsampler, ModelDownsampler
 from callbot.audio.speech import SpeechDetector, SpeechEnded, SpeechStarted
-from callbot.messages import (
+from callbot.messages.call import CallerPaused, CallerSpoke, CallMessage
+from callbot.messages.children import (
     CallerAudio,
     CallerGap,
-    CallerPaused,
-    CallerSpoke,
-    CallMessage,
     DropTurns,
     ModelAudio,
     ModelAudioEnded,

@@ -16,24 +16,26 @@ from callbot.actors.ports import StreamClosed, StreamSocket
 from callbot.actors.signs import LifeSigns
 from callbot.audio.comfort import COMFORT_SOUND
 from callbot.audio.g711 import BYTES_PER_MS, FRAME_BYTES
-from callbot.messages import (
-    CallerAudio,
-    CallerGap,
+from callbot.messages.call import (
     CallerGone,
     CallMessage,
-    ClearPlayback,
-    CloseStream,
     KeyPressed,
-    PlayComfort,
-    PlayEnded,
-    PlayFrames,
     PlayoutEmpty,
     PlayoutResumed,
     StreamFault,
-    TranscoderMessage,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
+)
+from callbot.messages.children import (
+    CallerAudio,
+    CallerGap,
+    ClearPlayback,
+    CloseStream,
+    PlayComfort,
+    PlayEnded,
+    PlayFrames,
+    TranscoderMessage,
     TwilioIOMessage,
 )
 from callbot.wire import twilio

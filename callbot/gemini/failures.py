@@ -14,7 +14,7 @@ from google.genai import errors
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from callbot.gemini import reasons
-from callbot.messages import Decision, Refusal, RefusedPart
+from callbot.messages.terms import Decision, Refusal, RefusedPart
 
 # What a log line or a state may carry of the peer's words.
 _DETAIL_CHARS: Final = 160

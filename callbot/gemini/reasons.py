@@ -8,7 +8,7 @@ in any case. So known words are looked for anywhere in it, whatever the close co
 import re
 from typing import Final, NamedTuple
 
-from callbot.messages import Decision, RefusedPart
+from callbot.messages.terms import Decision, RefusedPart
 
 KEY_REMEDY: Final = "check GEMINI_API_KEY (or the project and its credentials) and that the Gemini API is enabled for it"
 QUOTA_REMEDY: Final = "raise the project's quota for concurrent sessions, or set CALLBOT_FALLBACK_MODELS"

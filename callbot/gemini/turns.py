@@ -8,13 +8,11 @@ completes it is waited for only so long, or the next turn's beginning would be l
 from typing import Final
 
 from callbot.audio.levels import is_audible_pcm
-from callbot.messages import (
+from callbot.messages.children import ModelAudio, ModelAudioEnded
+from callbot.messages.session import (
     AnswerGrounded,
-    ModelAudio,
-    ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
-    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
@@ -22,6 +20,7 @@ from callbot.messages import (
     TurnStarted,
     TurnWorking,
 )
+from callbot.messages.terms import Role
 from callbot.wire.gemini import ModelMessage, Usage
 
 TurnEvent = (
@@ -124,10 +123,12 @@ class TurnBook:
         if self._generated and now_s > self._generated_s + _LATE_CHUNKS_S:
             self._turn = 0  # its turnComplete never came: this is the next one
         if self._turn == 0 and self._completed_s is not None and now_s <= self._completed_s + _LATE_REST_S:
-            self._turn, self._generated, self._generated_s, self._completed_s = self._newest, True, now_s, None
+            # Its window stays where it is: a model that goes on for longer has begun to say something else.
+            self._turn, self._generated, self._generated_s = self._newest, True, self._completed_s
         if self._turn == 0:
             self._turn = self._newest = self._next_turn
             self._next_turn += 1
+            self._completed_s = None
             self._audible = self._generated = False
             events.append(TurnStarted(self._turn, now_s))
         if not self._audible and is_audible_pcm(pcm):
@@ -135,7 +136,8 @@ class TurnBook:
             events.append(TurnAudible(self._turn, now_s))
         events.append(ModelAudio(self._turn, pcm, rate_hz if rate_hz in _RATES_HZ else _USUAL_RATE_HZ))
         if self._generated:  # audio after generationComplete or turnComplete is still the turn's: play it, and end it again
-            self._generated_s = now_s
+            if self._completed_s is None:
+                self._generated_s = now_s
             events.append(ModelAudioEnded(self._turn))
 
     def _generate(self, now_s: float, events: list[TurnEvent]) -> None:

@@ -1,7 +1,8 @@
 """Closed: everything released, one summary written. Final: nothing that comes after has an effect."""
 
 from callbot.effects import Report
-from callbot.messages import CallMessage, Outcome
+from callbot.messages.call import CallMessage
+from callbot.messages.terms import Outcome
 from callbot.states.record import CallRecord, Step
 
 

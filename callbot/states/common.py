@@ -4,27 +4,10 @@ from dataclasses import replace
 
 from callbot.conversation import ToolStatus
 from callbot.effects import CancelTools, Effect, RestartChild, RunTool, Tell
-from callbot.messages import (
-    CallerGone,
-    CallMessage,
-    Child,
-    ChildExited,
-    ClearPlayback,
-    Decision,
-    DrainRequested,
-    DropTurns,
-    Ending,
-    ModelInterrupted,
-    Outcome,
-    PlayComfort,
-    Reason,
-    SessionLost,
-    StreamSilent,
-    Timer,
-    TimerFired,
-    ToolCalled,
-    ToolsCancelled,
-)
+from callbot.messages.call import CallerGone, CallMessage, ChildExited, DrainRequested, StreamSilent, TimerFired
+from callbot.messages.children import ClearPlayback, DropTurns, PlayComfort
+from callbot.messages.session import ModelInterrupted, SessionLost, ToolCalled, ToolsCancelled
+from callbot.messages.terms import Child, Decision, Ending, Outcome, Reason, Timer
 from callbot.states.record import CallRecord, End, Step, Trigger
 from callbot.states.regions import session as sessions
 from callbot.states.regions.goodbye import Due

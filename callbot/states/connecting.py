@@ -5,7 +5,8 @@ Left for Streaming when the session is ready, for Draining when the ladder or th
 
 from dataclasses import replace
 
-from callbot.messages import CallMessage, Child, Reason, StreamStarted
+from callbot.messages.call import CallMessage, StreamStarted
+from callbot.messages.terms import Child, Reason
 from callbot.states import ladder, without_session
 from callbot.states.record import CallRecord, Step, notice_wait
 from callbot.states.regions.idle import Idle

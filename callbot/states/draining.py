@@ -6,24 +6,10 @@ Two limits end it whatever happens: `farewell` for the playout, `drain` for the 
 from dataclasses import replace
 
 from callbot.effects import CancelChildren, Effect, RecordEnding, StopChildren, Tell
-from callbot.messages import (
-    CallerGone,
-    CallMessage,
-    Child,
-    ChildExited,
-    CloseSession,
-    CloseStream,
-    Ending,
-    ModelInterrupted,
-    Outcome,
-    PlayoutEmpty,
-    Reason,
-    SessionReady,
-    StreamSilent,
-    StreamStarted,
-    Timer,
-    TimerFired,
-)
+from callbot.messages.call import CallerGone, CallMessage, ChildExited, PlayoutEmpty, StreamSilent, StreamStarted, TimerFired
+from callbot.messages.children import CloseSession, CloseStream
+from callbot.messages.session import ModelInterrupted, SessionReady
+from callbot.messages.terms import Child, Ending, Outcome, Reason, Timer
 from callbot.states import common
 from callbot.states.record import CallRecord, End, Step, Trigger
 from callbot.states.regions.floor import Nobody

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from callbot.effects import DropBacklog, Effect, OpenSession
-from callbot.messages import Decision, Plan, Refusal, SessionLost
+from callbot.messages.session import SessionLost
+from callbot.messages.terms import Decision, Plan, Refusal
 from callbot.states.record import CallRecord
 from callbot.states.regions import outage as outages
 from callbot.states.regions.session import Opening, Session

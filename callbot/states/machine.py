@@ -24,7 +24,8 @@ from transitions import Machine
 
 from callbot.conversation import Conversation
 from callbot.effects import Effect, Moved, StartTimer, StopTimer
-from callbot.messages import CallMessage, StreamStarted, Timer, TimerFired
+from callbot.messages.call import CallMessage, StreamStarted, TimerFired
+from callbot.messages.terms import Timer
 from callbot.states import closed, connecting, draining, reconnecting, streaming, timers
 from callbot.states.record import CallRecord, State, Step, Trigger, advance, remember
 from callbot.states.regions.floor import AnswerDue, Nobody

@@ -4,7 +4,9 @@ Entered with a session that is gone (`SessionLost`) or one that was told to clos
 opened only when the old one is gone. Left for Streaming when a session is ready, for Draining when nothing is left to try.
 """
 
-from callbot.messages import CallMessage, ChildExited, Reason, SessionLost, StreamStarted
+from callbot.messages.call import CallMessage, ChildExited, StreamStarted
+from callbot.messages.session import SessionLost
+from callbot.messages.terms import Reason
 from callbot.states import without_session
 from callbot.states.record import CallRecord, Step
 from callbot.states.regions.session import Closing

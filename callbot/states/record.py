@@ -6,28 +6,20 @@ from enum import StrEnum
 from callbot.brief import Limits
 from callbot.conversation import Conversation, Handle, ToolEntry, ToolStatus
 from callbot.effects import Effect
-from callbot.messages import (
-    CallMessage,
-    Child,
-    ChildExited,
-    Ending,
+from callbot.messages.call import CallMessage, ChildExited, KeyPressed, StreamStarted, ToolFinished, TurnPlayed
+from callbot.messages.session import (
     HandleRenewed,
-    KeyPressed,
     ModelInterrupted,
-    Outcome,
-    Plan,
     SessionLost,
     SessionReady,
-    StreamStarted,
     ToolCalled,
-    ToolFinished,
     ToolsCancelled,
     Transcribed,
     TurnAudible,
     TurnCompleted,
-    TurnPlayed,
     TurnStarted,
 )
+from callbot.messages.terms import Child, Ending, Outcome, Plan
 from callbot.states.regions import floor as floors
 from callbot.states.regions import goodbye as goodbyes
 from callbot.states.regions import idle as idles

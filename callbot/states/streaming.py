@@ -8,26 +8,10 @@ from dataclasses import replace
 
 from callbot.conversation import ToolStatus, result_text
 from callbot.effects import Effect, Tell
-from callbot.messages import (
-    AnswerTool,
-    CallMessage,
-    Child,
-    ChildExited,
-    CloseSession,
-    Decision,
-    ModelSilent,
-    PlayoutEmpty,
-    Reason,
-    SayText,
-    SessionLost,
-    StreamStarted,
-    Timer,
-    TimerFired,
-    ToolCalled,
-    ToolFinished,
-    TurnCompleted,
-    TurnGenerated,
-)
+from callbot.messages.call import CallMessage, ChildExited, ModelSilent, PlayoutEmpty, StreamStarted, TimerFired, ToolFinished
+from callbot.messages.children import AnswerTool, CloseSession, SayText
+from callbot.messages.session import SessionLost, ToolCalled, TurnCompleted, TurnGenerated
+from callbot.messages.terms import Child, Decision, Reason, Timer
 from callbot.states import common
 from callbot.states.record import CallRecord, Step, Trigger, notice_wait
 from callbot.states.regions import session as sessions

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from callbot.messages import Timer
+from callbot.messages.terms import Timer
 from callbot.states.record import CallRecord, State
 from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
 from callbot.states.regions.goodbye import Due, NoGoodbye

@@ -1,6 +1,8 @@
 """What Connecting and Reconnecting do alike: wait for a session, and try the next one when it is lost."""
 
-from callbot.messages import CallMessage, Child, ChildExited, Decision, Reason, SessionLost, SessionReady, Timer, TimerFired
+from callbot.messages.call import CallMessage, ChildExited, TimerFired
+from callbot.messages.session import SessionLost, SessionReady
+from callbot.messages.terms import Child, Decision, Reason, Timer
 from callbot.states import common, ladder
 from callbot.states.record import CallRecord, Step, Trigger
 from callbot.states.regions.session import Closing, Open, Opening

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.protocol import Lease, Minted, MintOutcome, Shown, StreamGrant, TokenOutcome
 from callbot.store.tokens import StreamTokens, TokenParts
 

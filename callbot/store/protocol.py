@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 
 
 class MintOutcome(StrEnum):

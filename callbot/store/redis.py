@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Final
 
 from structlog.typing import FilteringBoundLogger
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.memory import MAX_CALLS, MemoryCallStore
 from callbot.store.protocol import Lease, Minted, MintOutcome, Shown, StreamGrant, TokenOutcome
 from callbot.store.redis_client import RedisClient, UnreachableError
 from callbot.store.tokens import StreamTokens
 
 if TYPE_CHECKING:
-    from callbot.store.redis_link import Kept, RedisLink
+    from callbot.store.redis_link import Kept, RedisLink, Written
 
 FAULT_PAUSE_S: Final = 1.0
 SAVE_EVERY_S: Final = 0.5  # for each call
@@ -289,12 +289,12 @@ class RedisCallStore:
         sealed = self._client.sealed(call_sid, record) if record else b""
         was_told = self._told.get(call_sid)
         self._note_told(call_sid, self._clock())  # what is saved from here on waits its time
+        written: Written | None = None
         try:
             written = await link.write(call_sid, change.stream_no, change.version, change.ending, sealed)
-        except BaseException:
-            if was_told is None:
+        finally:
+            if written is None and was_told is None:  # a fault or a cancellation: Redis may know nothing of the call
                 self._told.pop(call_sid, None)
-            raise
         match written.outcome:
             case WriteOutcome.CREATED if was_told is not None:  # it has lost what it knew: a restart, a failover
                 self._log.warning("store.lost", call_sid=call_sid)

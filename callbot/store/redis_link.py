@@ -22,7 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ResponseError
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.dialling import raced
 from callbot.store.protocol import MintOutcome, TokenOutcome
 

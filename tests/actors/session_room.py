@@ -11,7 +11,10 @@ from callbot.actors.uplink import Uplink
 from callbot.brief import Brief
 from callbot.effects import OpenSession
 from callbot.gemini.session_config import SessionOrder
-from callbot.messages import CallMessage, Plan, SessionLost, SessionReady, TranscoderMessage
+from callbot.messages.call import CallMessage
+from callbot.messages.children import TranscoderMessage
+from callbot.messages.session import SessionLost, SessionReady
+from callbot.messages.terms import Plan
 from tests.actors.network_edges import Model, ModelSocket
 
 VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))

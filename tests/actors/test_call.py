@@ -7,7 +7,8 @@ import weakref
 import pytest
 
 from callbot.actors.call import CallActor, call_factory
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 from callbot.states import State
 from callbot.wire.gemini import AudioPart, ModelMessage, Transcription
 from tests.actors.network_edges import Model, ModelSocket, closed

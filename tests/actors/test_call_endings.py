@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from callbot.messages import CallerAudio, Ending
+from callbot.messages.children import CallerAudio
+from callbot.messages.terms import Ending
 from tests.actors.network_edges import closed
 from tests.actors.whole_call import GENERATED, TAIL_MS, WholeCall, assert_in_order, on_the_line, on_the_phone, spoken, tone
 

@@ -12,31 +12,29 @@ from callbot.actors.signs import LifeSigns
 from callbot.actors.uplink import Uplink
 from callbot.brief import Prices
 from callbot.effects import Moved, OpenSession, Report, StartTimer
-from callbot.messages import (
+from callbot.messages.call import (
     Beat,
     CallerPaused,
-    Child,
-    Decision,
-    GoAway,
-    HandleRenewed,
     KeyPressed,
-    ModelInterrupted,
-    ModelUsage,
-    Outcome,
-    Plan,
-    SessionLost,
-    SessionReady,
     StreamFault,
     StreamStarted,
-    Timer,
-    ToolCalled,
-    Transcribed,
-    TurnCompleted,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
+)
+from callbot.messages.session import (
+    GoAway,
+    HandleRenewed,
+    ModelInterrupted,
+    ModelUsage,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
+    Transcribed,
+    TurnCompleted,
     TurnStarted,
 )
+from callbot.messages.terms import Child, Decision, Outcome, Plan, Timer
 from tests.actors.whole_call import LogLines
 
 

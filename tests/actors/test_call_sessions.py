@@ -3,7 +3,7 @@
 import pytest
 
 from callbot.audio.comfort import COMFORT_SOUND
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.wire.gemini import ModelMessage, ResumptionUpdate, Transcription
 from tests.actors.network_edges import Model, closed
 from tests.actors.whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone

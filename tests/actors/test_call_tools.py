@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.tools import Tool, Toolbox, ToolOutcome
 from callbot.wire.gemini import ModelMessage, ToolCall
 from tests.actors.whole_call import COMPLETE, GENERATED, TAIL_MS, on_the_line, on_the_phone, spoken, tone

@@ -6,25 +6,19 @@ import pytest
 from session_room import VOICE, Room
 
 from callbot.actors.uplink import Uplink
-from callbot.messages import (
-    AnswerTool,
-    CloseSession,
-    Decision,
-    EndSpeech,
+from callbot.messages.call import StreamFault
+from callbot.messages.children import AnswerTool, CloseSession, EndSpeech, ModelAudio, ModelAudioEnded, SayText
+from callbot.messages.session import (
     GoAway,
     HandleRenewed,
-    ModelAudio,
-    ModelAudioEnded,
     ModelInterrupted,
-    Plan,
-    SayText,
     SessionReady,
-    StreamFault,
     ToolCalled,
     ToolsCancelled,
     TurnAudible,
     TurnStarted,
 )
+from callbot.messages.terms import Decision, Plan
 from callbot.wire.gemini import AudioPart, ModelMessage, ResumptionUpdate, ToolCall
 from callbot.wire.reading import Unreadable
 from tests.actors.network_edges import Model, closed

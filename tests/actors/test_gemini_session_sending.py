@@ -8,7 +8,8 @@ from session_room import FRAME, Room
 from callbot.actors.transcoder import Transcoder
 from callbot.actors.uplink import Uplink
 from callbot.audio.resample import CallerUpsampler
-from callbot.messages import AnswerTool, CallerAudio, CloseSession, Decision, EndSpeech, ProbeLink, SayText, SendSilence
+from callbot.messages.children import AnswerTool, CallerAudio, CloseSession, EndSpeech, ProbeLink, SayText, SendSilence
+from callbot.messages.terms import Decision
 from tests.actors.network_edges import closed
 from tests.virtual_time import about
 

@@ -6,17 +6,8 @@ from contextlib import asynccontextmanager
 
 from callbot.actors.heartbeat import Heartbeat, Patience
 from callbot.actors.signs import LifeSigns
-from callbot.messages import (
-    Beat,
-    CallMessage,
-    EndSpeech,
-    GeminiSessionMessage,
-    ModelSilent,
-    ProbeLink,
-    SendSilence,
-    StreamSilent,
-    Watch,
-)
+from callbot.messages.call import Beat, CallMessage, ModelSilent, StreamSilent
+from callbot.messages.children import EndSpeech, GeminiSessionMessage, ProbeLink, SendSilence, Watch
 from tests.virtual_time import about
 
 PATIENCE = Patience(twilio_silence_s=10.0, model_silence_s=60.0, model_probe_s=20.0, keepalive_s=5.0, progress_s=10.0)

@@ -11,12 +11,10 @@ from callbot.actors.uplink import Uplink
 from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENCE, SILENT_FRAME, encode
 from callbot.audio.resample import CallerUpsampler, Converter, ModelDownsampler
-from callbot.messages import (
+from callbot.messages.call import CallerPaused, CallerSpoke, CallMessage
+from callbot.messages.children import (
     CallerAudio,
     CallerGap,
-    CallerPaused,
-    CallerSpoke,
-    CallMessage,
     DropTurns,
     ModelAudio,
     ModelAudioEnded,

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from callbot.gemini.turns import TurnBook, TurnEvent
-from callbot.messages import (
+from callbot.messages.children import ModelAudio, ModelAudioEnded
+from callbot.messages.session import (
     AnswerGrounded,
-    ModelAudio,
-    ModelAudioEnded,
     ModelInterrupted,
     ModelUsage,
-    Role,
     Transcribed,
     TurnAudible,
     TurnCompleted,
@@ -21,6 +19,7 @@ from callbot.messages import (
     TurnStarted,
     TurnWorking,
 )
+from callbot.messages.terms import Role
 from callbot.wire.gemini import AudioPart, Grounding, ModelMessage, ToolCall, Transcription, Usage
 
 VOICE = struct.pack("<480h", *(round(8000 * math.sin(n / 9)) for n in range(480)))
@@ -236,9 +235,15 @@ def test_every_other_status_says_that_nothing_is_still_to_come(status: str | Non
 def test_audio_within_a_second_of_a_turns_end_is_the_rest_of_that_turn() -> None:
     book = TurnBook(1)
     feed(book, voice(), COMPLETE)
-    for now_s in (1.4, 1.9, 2.7):
+    for now_s in (1.4, 1.9, 2.0):
         assert feed(book, voice(), now_s=now_s) == [ModelAudio(1, VOICE, 24_000), ModelAudioEnded(1)]
-    assert feed(book, voice(), now_s=4.0)[0] == TurnStarted(2, 4.0)
+    # However little later: a model that goes on for longer has begun another turn, and its chunks have no marks of their own.
+    assert feed(book, voice(), now_s=2.1) == [
+        TurnStarted(2, 2.1),
+        TurnAudible(2, 2.1),
+        ModelAudio(2, VOICE, 24_000),
+    ]
+    assert feed(book, voice(), now_s=2.2) == [ModelAudio(2, VOICE, 24_000)]
 
 
 @pytest.mark.parametrize(

@@ -11,24 +11,26 @@ from callbot.actors.playout import Playout
 from callbot.actors.signs import LifeSigns
 from callbot.actors.twilio_io import TwilioIO
 from callbot.audio.comfort import COMFORT_SOUND
-from callbot.messages import (
-    CallerAudio,
-    CallerGap,
+from callbot.messages.call import (
     CallerGone,
     CallMessage,
-    ClearPlayback,
-    CloseStream,
     KeyPressed,
-    PlayComfort,
-    PlayEnded,
-    PlayFrames,
     PlayoutEmpty,
     PlayoutResumed,
     StreamFault,
-    TranscoderMessage,
     TurnFirstHeard,
     TurnPlayed,
     TurnSpeaking,
+)
+from callbot.messages.children import (
+    CallerAudio,
+    CallerGap,
+    ClearPlayback,
+    CloseStream,
+    PlayComfort,
+    PlayEnded,
+    PlayFrames,
+    TranscoderMessage,
 )
 from tests.actors.network_edges import STOP, TwilioSocket, mark, media
 from tests.virtual_time import about

@@ -16,7 +16,8 @@ from callbot.audio.framing import FrameAssembler
 from callbot.audio.g711 import SILENT_FRAME, encode
 from callbot.audio.resample import ModelDownsampler
 from callbot.default_brief import brief_of
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 from callbot.settings import Settings
 from callbot.store.conversations import MemoryConversations
 from callbot.tools import Toolbox, standard_toolbox

@@ -6,7 +6,7 @@ from callbot.default_brief import brief_of
 from callbot.gemini.connector import Connector
 from callbot.gemini.link import ModelLink
 from callbot.gemini.session_config import SessionOrder
-from callbot.settings import load
+from callbot.settings_loading import load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 
 NATIVE_2_5 = "gemini-2.5-flash-native-audio-preview-12-2025"

@@ -13,7 +13,7 @@ from google.oauth2.service_account import Credentials as ServiceAccount
 
 from callbot.gemini.credentials import SharedCredentials
 from callbot.gemini.failures import classify
-from callbot.messages import Decision
+from callbot.messages.terms import Decision
 from tests.gemini.token_endpoint import TokenEndpoint, token_endpoint
 
 pytestmark = pytest.mark.real_time

@@ -17,8 +17,8 @@ from callbot.gemini.connector import Connector
 from callbot.gemini.dialling import ModelConnect
 from callbot.gemini.failures import classify
 from callbot.gemini.session_config import SessionOrder
-from callbot.messages import Decision
-from callbot.settings import load
+from callbot.messages.terms import Decision
+from callbot.settings_loading import load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 from callbot.simulators.gemini.faults import Fault, Refuse
 from callbot.simulators.gemini.triggers import OnConnect

@@ -14,7 +14,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 
 from callbot.gemini.failures import CLOSE_CODES, HTTP_STATUSES, LinkSilentError, SetupRefusedError, classify
-from callbot.messages import Decision, RefusedPart
+from callbot.messages.terms import Decision, RefusedPart
 
 RESUME, NO_REPLAY, FRESH = Decision.RESUME, Decision.RESUME_WITHOUT_REPLAY, Decision.FRESH
 WAIT, GIVE_UP = Decision.WAIT, Decision.GIVE_UP

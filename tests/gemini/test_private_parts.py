@@ -20,7 +20,7 @@ from callbot.gemini import connection as private
 from callbot.gemini.client import make_client, tls_context
 from callbot.gemini.connection import LeanConnection
 from callbot.gemini.dialling import ModelConnect
-from callbot.settings import load
+from callbot.settings_loading import load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 from tests.gemini.test_lean_connection import connected
 

@@ -12,7 +12,7 @@ from callbot.conversation import SaidLine
 from callbot.default_brief import brief_of
 from callbot.gemini.capabilities import Backend, capabilities_of
 from callbot.gemini.session_config import SessionOrder, build, unsupported
-from callbot.messages import Role
+from callbot.messages.terms import Role
 from callbot.settings import Settings
 
 HANDLE = "secret-handle-77"

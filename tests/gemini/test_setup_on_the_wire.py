@@ -9,7 +9,7 @@ from callbot.default_brief import brief_of
 from callbot.gemini.capabilities import Backend
 from callbot.gemini.connector import Connector
 from callbot.gemini.session_config import SessionOrder
-from callbot.settings import SettingsError, load
+from callbot.settings_loading import SettingsError, load
 from callbot.simulators.gemini import GeminiStandIn, StandInOptions
 
 EXTENDED, LIVE_3_8, LIVE_3_1 = "gemini-3.8-live-extended-thinking", "gemini-3.8-live", "gemini-3.1-flash-live-preview"

@@ -16,7 +16,8 @@ import structlog
 
 from callbot.assembly import serve_calls
 from callbot.server.process.serve import Shutdown
-from callbot.settings import Settings, load
+from callbot.settings import Settings
+from callbot.settings_loading import load
 from callbot.simulators.gemini import GeminiStandIn, LiveSession, StandInOptions
 from callbot.simulators.twilio import Carrier, CarrierOptions
 from tests.live.plain_caller import PlainCall, plain_call

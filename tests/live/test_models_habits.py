@@ -1,14 +1,16 @@
 """What models do unasked, and what a call makes of it: turns of text, late audio, calls without ids, refused parts."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import pytest
 
 from callbot.simulators import voices
-from callbot.simulators.gemini import Fault, Parrot, Prompt, StandInOptions
+from callbot.simulators.gemini import Fault, Parrot, Prompt, StandInOptions, messages
 from callbot.simulators.gemini.brains import CallTools, Say, Step, ToolCall, Write
 from callbot.simulators.gemini.faults import SendRaw
 from callbot.simulators.gemini.resumption import Conversation
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.live
 
 GREETING = tone(440.0, 0.5)
 WORDS = voices.caller("number")[2_000:11_000]
+CHUNK, CHUNKS = tone(440.0, 0.04), 200  # 8 s, in pieces of 40 ms
 QUICK = {"vad_silence_ms": 300}
 VERTEX = {"use_vertexai": True, "google_cloud_project": "a-project", "vertex_access_token": "an-access-token"}
 
@@ -129,3 +132,19 @@ async def test_a_voice_that_the_model_does_not_have_costs_one_set_up_and_one_war
     assert "CALLBOT_VOICE" in lost["remedy"]
     [warning] = line_up.log("session.part_left_out")
     assert warning["parts"] == ["voice"]
+
+
+async def test_marks_that_we_asked_for_are_no_flood_of_the_callers() -> None:
+    """A model that goes on behind `generationComplete` has each chunk end its turn again, with a mark that Twilio returns."""
+    options = StandInOptions(listening="scripted", burst=inf)
+    async with exchange(options, greeting="", max_messages_per_s=60) as line_up, line_up.driven_call() as (call, session):
+        await session.send_raw(messages.audio(CHUNK))
+        await session.send_raw(messages.content(generationComplete=True))
+        for _ in range(CHUNKS):
+            await asyncio.sleep(0.04)
+            await session.send_raw(messages.audio(CHUNK))
+        await call.until(lambda: sum(map(len, call.media())) >= CHUNKS * 320)
+        assert call.closed is None
+        assert call.count("mark") >= CHUNKS, "else nothing is shown"
+    assert line_up.log("stream.refused") == []
+    assert [line["outcome"] for line in line_up.log("call.summary")] == ["completed"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from callbot import check
-from callbot.settings import load
+from callbot.settings_loading import load
 from callbot.simulators.gemini import Fault, GeminiStandIn, Parrot, StandInOptions
 from callbot.simulators.gemini.faults import Close
 from callbot.simulators.gemini.triggers import OnSetup

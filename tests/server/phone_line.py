@@ -15,7 +15,7 @@ from twilio.request_validator import RequestValidator
 from websockets.asyncio.client import ClientConnection, connect
 
 from callbot.actors.ports import CallHandle, StreamClosed, StreamSocket
-from callbot.messages import StreamStarted
+from callbot.messages.call import StreamStarted
 from callbot.server.http.app import create_app
 from callbot.server.process.serve import Shutdown, open_listener, serve_app
 from callbot.server.services import ServerServices

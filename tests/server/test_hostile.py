@@ -31,7 +31,7 @@ from twilio.request_validator import RequestValidator
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.server.limits.buckets import HEAD_START_MESSAGES
 
 

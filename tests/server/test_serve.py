@@ -17,7 +17,8 @@ from phone_line import CALL, EchoCall, StubbornCall, make_settings, media, open_
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from callbot.actors.ports import StreamSocket
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 from callbot.server.http.app import create_app
 from callbot.server.process.serve import LAST_RESORT_S, Shutdown, open_listener, serve_app
 from callbot.server.services import ServerServices

@@ -8,7 +8,8 @@ from phone_line import CALL, METRICS_TOKEN, STREAM, CrashingCall, EchoCall, Line
 from websockets.exceptions import ConnectionClosed
 
 from callbot.actors.ports import StreamClosed, StreamSocket
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 from callbot.server.calls.socket import QuartStreamSocket
 from callbot.server.limits.buckets import stream_bucket
 from callbot.server.transport.websocket import MediaWebsocket

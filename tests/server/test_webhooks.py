@@ -28,7 +28,7 @@ from phone_line import (
 from twilio.request_validator import RequestValidator
 from yarl import URL
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.server.http.app import create_app
 from callbot.server.services import ServerServices
 

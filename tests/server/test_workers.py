@@ -15,7 +15,8 @@ from callbot.server.process.serve import LAST_RESORT_S
 from callbot.server.process.worker_metrics import joined
 from callbot.server.process.workers import KILL_AFTER_S, WorkerPlace, serve_by_workers
 from callbot.server.transport.shared_listener import EMPTY, LoadBoard
-from callbot.settings import Settings, load
+from callbot.settings import Settings
+from callbot.settings_loading import load
 
 
 def settings(**more: object) -> Settings:

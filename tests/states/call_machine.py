@@ -6,27 +6,10 @@ from typing import Any, Self
 from callbot.brief import Brief, Limits, Words
 from callbot.conversation import Conversation
 from callbot.effects import Effect, Moved, OpenSession, StartTimer, StopTimer, Tell
-from callbot.messages import (
-    CallerPaused,
-    CallerSpoke,
-    CallMessage,
-    Child,
-    CloseSession,
-    Decision,
-    HandleRenewed,
-    Plan,
-    Refusal,
-    SayText,
-    SessionLost,
-    SessionReady,
-    StreamStarted,
-    Timer,
-    TimerFired,
-    ToolCalled,
-    TurnAudible,
-    TurnSpeaking,
-    TurnStarted,
-)
+from callbot.messages.call import CallerPaused, CallerSpoke, CallMessage, StreamStarted, TimerFired, TurnSpeaking
+from callbot.messages.children import CloseSession, SayText
+from callbot.messages.session import HandleRenewed, SessionLost, SessionReady, ToolCalled, TurnAudible, TurnStarted
+from callbot.messages.terms import Child, Decision, Plan, Refusal, Timer
 from callbot.states import CallMachine, CallRecord, State
 
 HANDLE = "secret-handle-3f9a"

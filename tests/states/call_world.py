@@ -22,44 +22,40 @@ from callbot.effects import (
     StopTimer,
     Tell,
 )
-from callbot.messages import (
+from callbot.messages.call import (
     Beat,
     CallerGone,
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     ChildExited,
-    CloseSession,
-    CloseStream,
-    Decision,
     DrainRequested,
-    GoAway,
-    HandleRenewed,
     KeyPressed,
-    ModelInterrupted,
     ModelSilent,
-    Plan,
     PlayoutEmpty,
     PlayoutResumed,
-    Role,
-    SayText,
-    SessionLost,
-    SessionReady,
     StreamFault,
     StreamSilent,
-    Timer,
     TimerFired,
-    ToolCalled,
     ToolFinished,
+    TurnSpeaking,
+)
+from callbot.messages.children import CloseSession, CloseStream, SayText
+from callbot.messages.session import (
+    GoAway,
+    HandleRenewed,
+    ModelInterrupted,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
     ToolsCancelled,
     Transcribed,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
-    TurnSpeaking,
     TurnStarted,
 )
+from callbot.messages.terms import Child, Decision, Plan, Role, Timer
 from callbot.states import TABLE, CallMachine, IllegalEventError, State
 
 SECRET = "secret-handle"

@@ -18,29 +18,10 @@ from call_machine import (
 
 from callbot.conversation import Handle
 from callbot.effects import Moved, OpenSession, RestartChild, Tell
-from callbot.messages import (
-    CallerPaused,
-    CallerSpoke,
-    Child,
-    ChildExited,
-    ClearPlayback,
-    Decision,
-    DropTurns,
-    Ending,
-    HandleRenewed,
-    KeyPressed,
-    ModelInterrupted,
-    Outcome,
-    Plan,
-    PlayComfort,
-    SayText,
-    SessionReady,
-    Timer,
-    ToolsCancelled,
-    TurnAudible,
-    TurnSpeaking,
-    TurnStarted,
-)
+from callbot.messages.call import CallerPaused, CallerSpoke, ChildExited, KeyPressed, TurnSpeaking
+from callbot.messages.children import ClearPlayback, DropTurns, PlayComfort, SayText
+from callbot.messages.session import HandleRenewed, ModelInterrupted, SessionReady, ToolsCancelled, TurnAudible, TurnStarted
+from callbot.messages.terms import Child, Decision, Ending, Outcome, Plan, Timer
 from callbot.states import State
 from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
 from callbot.states.regions.playback import Playing

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from callbot.messages import Timer
+from callbot.messages.terms import Timer
 from callbot.states import State, diagram
 
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"

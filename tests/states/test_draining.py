@@ -20,27 +20,20 @@ from call_machine import (
 )
 
 from callbot.effects import CancelChildren, Moved, RecordEnding, Report, StopChildren, Tell
-from callbot.messages import (
+from callbot.messages.call import (
     CallerGone,
     CallerSpoke,
     CallMessage,
-    Child,
     ChildExited,
-    ClearPlayback,
-    CloseStream,
     DrainRequested,
-    DropTurns,
-    Ending,
-    ModelInterrupted,
-    Outcome,
     PlayoutEmpty,
-    Role,
     StreamSilent,
-    Transcribed,
-    TurnCompleted,
     TurnPlayed,
     TurnSpeaking,
 )
+from callbot.messages.children import ClearPlayback, CloseStream, DropTurns
+from callbot.messages.session import ModelInterrupted, Transcribed, TurnCompleted
+from callbot.messages.terms import Child, Ending, Outcome, Role
 from callbot.states import State
 
 CRASH = "ValueError: x"

@@ -6,24 +6,9 @@ import pytest
 from call_machine import HANDLE, Call, connecting, lost, moves, openings, ready, reconnecting, streaming
 
 from callbot.effects import DropBacklog, OpenSession
-from callbot.messages import (
-    CallerPaused,
-    CallerSpoke,
-    Decision,
-    GoAway,
-    HandleRenewed,
-    Outcome,
-    Plan,
-    PlayoutEmpty,
-    Refusal,
-    RefusedPart,
-    TurnAudible,
-    TurnCompleted,
-    TurnGenerated,
-    TurnPlayed,
-    TurnSpeaking,
-    TurnStarted,
-)
+from callbot.messages.call import CallerPaused, CallerSpoke, PlayoutEmpty, TurnPlayed, TurnSpeaking
+from callbot.messages.session import GoAway, HandleRenewed, TurnAudible, TurnCompleted, TurnGenerated, TurnStarted
+from callbot.messages.terms import Decision, Outcome, Plan, Refusal, RefusedPart
 from callbot.states import State
 from callbot.states.regions.outage import DIALS, DIALS_WITHIN_S
 

@@ -5,7 +5,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import invariant
 
 from callbot.effects import OpenSession, RecordEnding, Report
-from callbot.messages import CallerGone, Child, ChildExited, Decision, HandleRenewed, Plan, SessionLost
+from callbot.messages.call import CallerGone, ChildExited
+from callbot.messages.session import HandleRenewed, SessionLost
+from callbot.messages.terms import Child, Decision, Plan
 from callbot.states import State
 
 # The timers of which one has to run so that no state lasts for ever.

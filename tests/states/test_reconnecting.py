@@ -24,30 +24,20 @@ from call_machine import (
 
 from callbot.conversation import ToolStatus
 from callbot.effects import Moved, OpenSession, Tell
-from callbot.messages import (
+from callbot.messages.call import (
     CallerPaused,
     CallerSpoke,
-    Child,
     ChildExited,
-    Decision,
-    Ending,
-    GoAway,
     KeyPressed,
     ModelSilent,
-    Outcome,
-    Plan,
-    PlayComfort,
     PlayoutEmpty,
     PlayoutResumed,
-    Role,
-    ToolCalled,
     ToolFinished,
-    Transcribed,
-    TurnCompleted,
-    TurnGenerated,
     TurnSpeaking,
-    TurnStarted,
 )
+from callbot.messages.children import PlayComfort
+from callbot.messages.session import GoAway, ToolCalled, Transcribed, TurnCompleted, TurnGenerated, TurnStarted
+from callbot.messages.terms import Child, Decision, Ending, Outcome, Plan, Role
 from callbot.states import State
 from callbot.states.regions.session import Closing, Open
 

@@ -7,49 +7,45 @@ from typing import Any, get_args
 import pytest
 
 from callbot.brief import Limits
-from callbot.messages import (
-    AnswerGrounded,
+from callbot.messages.call import (
     Beat,
     CallerGone,
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     ChildExited,
-    Decision,
     DrainRequested,
-    GoAway,
-    HandleRenewed,
     KeyPressed,
-    ModelInterrupted,
     ModelSilent,
-    ModelUsage,
-    Plan,
     PlayoutEmpty,
     PlayoutResumed,
-    Refusal,
-    RefusedPart,
-    Role,
-    SessionLost,
-    SessionReady,
     StreamFault,
     StreamSilent,
     StreamStarted,
-    Timer,
     TimerFired,
-    ToolCalled,
     ToolFinished,
+    TurnFirstHeard,
+    TurnPlayed,
+    TurnSpeaking,
+)
+from callbot.messages.session import (
+    AnswerGrounded,
+    GoAway,
+    HandleRenewed,
+    ModelInterrupted,
+    ModelUsage,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
     ToolsCancelled,
     Transcribed,
     TurnAudible,
     TurnCompleted,
-    TurnFirstHeard,
     TurnGenerated,
-    TurnPlayed,
-    TurnSpeaking,
     TurnStarted,
     TurnWorking,
 )
+from callbot.messages.terms import Child, Decision, Plan, Refusal, RefusedPart, Role, Timer
 from callbot.states.regions import floor, goodbye, idle, keys, outage, playback, session, turn, wait
 from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
 from callbot.states.regions.goodbye import Due, NoGoodbye

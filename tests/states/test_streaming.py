@@ -19,29 +19,18 @@ from call_machine import (
 )
 
 from callbot.effects import Tell
-from callbot.messages import (
-    CallerPaused,
-    CallerSpoke,
-    CallMessage,
-    ClearPlayback,
-    Decision,
-    DropTurns,
-    Ending,
+from callbot.messages.call import CallerPaused, CallerSpoke, CallMessage, KeyPressed, ModelSilent, PlayoutEmpty, TurnSpeaking
+from callbot.messages.children import ClearPlayback, DropTurns, SayText
+from callbot.messages.session import (
     GoAway,
     HandleRenewed,
-    KeyPressed,
     ModelInterrupted,
-    ModelSilent,
-    Outcome,
-    Plan,
-    PlayoutEmpty,
-    SayText,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
-    TurnSpeaking,
     TurnStarted,
 )
+from callbot.messages.terms import Decision, Ending, Outcome, Plan
 from callbot.states import State
 from callbot.states.regions.floor import AnswerDue, CallerSpeaking, Nobody
 from callbot.states.regions.keys import NoKeys

@@ -4,23 +4,18 @@ import pytest
 from call_machine import CLOSE_SESSION, HANDLE, TOOL, lost, moves, openings, ready, streaming, talking, told
 
 from callbot.effects import Moved, OpenSession
-from callbot.messages import (
+from callbot.messages.call import (
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     ChildExited,
-    Decision,
-    Ending,
-    GoAway,
     KeyPressed,
     ModelSilent,
-    Plan,
     PlayoutEmpty,
-    TurnGenerated,
     TurnSpeaking,
-    TurnStarted,
 )
+from callbot.messages.session import GoAway, TurnGenerated, TurnStarted
+from callbot.messages.terms import Child, Decision, Ending, Plan
 from callbot.states import State
 from callbot.states.regions.playback import Playing
 from callbot.states.regions.session import Closing, Open

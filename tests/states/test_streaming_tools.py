@@ -5,27 +5,28 @@ from call_machine import TOOL, Call, asked, lost, moves, ready, streaming, talki
 
 from callbot.conversation import ToolStatus
 from callbot.effects import CancelTools, RunTool, Tell
-from callbot.messages import (
-    AnswerTool,
+from callbot.messages.call import (
     Beat,
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Ending,
-    ModelInterrupted,
     PlayoutEmpty,
     PlayoutResumed,
-    Role,
-    ToolCalled,
     ToolFinished,
+    TurnSpeaking,
+)
+from callbot.messages.children import AnswerTool
+from callbot.messages.session import (
+    ModelInterrupted,
+    ToolCalled,
     ToolsCancelled,
     Transcribed,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
-    TurnSpeaking,
     TurnStarted,
 )
+from callbot.messages.terms import Ending, Role
 from callbot.states import State
 from callbot.states.regions.goodbye import Due, NoGoodbye
 

@@ -20,25 +20,26 @@ from call_machine import (
 )
 
 from callbot.effects import Moved, Tell
-from callbot.messages import (
+from callbot.messages.call import (
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Ending,
-    GoAway,
-    ModelInterrupted,
-    Plan,
-    PlayComfort,
     PlayoutEmpty,
     PlayoutResumed,
     ToolFinished,
+    TurnSpeaking,
+)
+from callbot.messages.children import PlayComfort
+from callbot.messages.session import (
+    GoAway,
+    ModelInterrupted,
     TurnAudible,
     TurnCompleted,
     TurnGenerated,
-    TurnSpeaking,
     TurnStarted,
     TurnWorking,
 )
+from callbot.messages.terms import Ending, Plan
 from callbot.states import State
 from callbot.states.regions.floor import AnswerDue, Nobody
 from callbot.states.regions.session import Move, Open

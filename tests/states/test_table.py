@@ -9,47 +9,45 @@ import pytest
 from call_machine import STARTED, Call, connecting, reconnecting, streaming
 
 from callbot.effects import Moved
-from callbot.messages import (
-    AnswerGrounded,
+from callbot.messages.call import (
     Beat,
     CallerGone,
     CallerPaused,
     CallerSpoke,
     CallMessage,
-    Child,
     ChildExited,
-    Decision,
     DrainRequested,
-    GoAway,
-    HandleRenewed,
     KeyPressed,
-    ModelInterrupted,
     ModelSilent,
-    ModelUsage,
-    Plan,
     PlayoutEmpty,
     PlayoutResumed,
-    Role,
-    SessionLost,
-    SessionReady,
     StreamFault,
     StreamSilent,
     StreamStarted,
-    Timer,
     TimerFired,
-    ToolCalled,
     ToolFinished,
+    TurnFirstHeard,
+    TurnPlayed,
+    TurnSpeaking,
+)
+from callbot.messages.session import (
+    AnswerGrounded,
+    GoAway,
+    HandleRenewed,
+    ModelInterrupted,
+    ModelUsage,
+    SessionLost,
+    SessionReady,
+    ToolCalled,
     ToolsCancelled,
     Transcribed,
     TurnAudible,
     TurnCompleted,
-    TurnFirstHeard,
     TurnGenerated,
-    TurnPlayed,
-    TurnSpeaking,
     TurnStarted,
     TurnWorking,
 )
+from callbot.messages.terms import Child, Decision, Plan, Role, Timer
 from callbot.states import TABLE, IllegalEventError, State, Trigger
 
 type Answer = Trigger | Literal["illegal"] | None

@@ -3,7 +3,7 @@
 from redis_server import RedisServer
 
 from callbot.check import Verdict, _store
-from callbot.settings import load
+from callbot.settings_loading import load
 
 
 async def test_a_redis_that_answers_is_ok(server: RedisServer) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from shelves import Shelf
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.memory import REMEMBER_S
 from callbot.store.protocol import CallStore, Lease, Minted, MintOutcome, Shown, StreamGrant, TokenOutcome
 

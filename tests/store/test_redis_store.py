@@ -10,7 +10,7 @@ from shelves import PATIENT_S, redis_stores, until, written
 from structlog.typing import EventDict
 from test_contract import CALL, OTHER, mint, show
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.dialling import RacedConnection
 from callbot.store.memory import REMEMBER_S
 from callbot.store.protocol import Minted, MintOutcome, TokenOutcome

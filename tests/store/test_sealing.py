@@ -7,7 +7,7 @@ from redis_server import RedisServer
 from shelves import redis_stores, written
 from test_contract import CALL, OTHER, mint, show
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.sealing import Sealer, SealError
 
 RECORD = b"Jane Doe of +14158675310 said: my word is zebrafish; handle cf0a9e"

@@ -8,7 +8,7 @@ from shelves import redis_stores, until, written
 from structlog.typing import EventDict
 from test_contract import CALL, OTHER, mint, show
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.protocol import Lease, Minted, MintOutcome, TokenOutcome
 
 SHORT_S = 1.0

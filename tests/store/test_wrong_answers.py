@@ -7,7 +7,7 @@ from shelves import redis_stores, until
 from test_contract import CALL, OTHER, mint, show
 from wrong_redis import WRONG, wrong_redis
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.store.memory import MemoryCallStore
 from callbot.store.protocol import Lease, Minted, MintOutcome, TokenOutcome
 from callbot.store.redis import RedisCallStore

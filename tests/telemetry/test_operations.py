@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from callbot.gemini import failures, reasons
-from callbot.messages import Reason
+from callbot.messages.terms import Reason
 from callbot.server.metrics import ServerMetrics
-from callbot.settings import environment_names
+from callbot.settings_loading import environment_names
 from callbot.telemetry.metrics import Metrics, watch_log
 
 ROOT = Path(__file__).parents[2]

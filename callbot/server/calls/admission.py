@@ -9,7 +9,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from callbot.messages import Ending, StreamStarted
+from callbot.messages.call import StreamStarted
+from callbot.messages.terms import Ending
 from callbot.server.calls.callers import clean_text
 from callbot.server.services import ServerServices
 from callbot.store.protocol import StreamGrant, TokenOutcome

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from callbot.actors.ports import CallFactory, CallHandle, StreamSocket
-from callbot.messages import StreamStarted
+from callbot.messages.call import StreamStarted
 
 MAX_EARLY = 100  # webhooks remembered until sessions can be prepared for them
 

@@ -10,7 +10,7 @@ import structlog
 from structlog.typing import FilteringBoundLogger
 
 from callbot.actors.ports import CallHandle
-from callbot.messages import StreamStarted
+from callbot.messages.call import StreamStarted
 from callbot.server.calls.socket import QuartStreamSocket
 
 DISPLACE_S = 1.0  # a call whose stream is gone closes the model's session and ends well within that

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from callbot.actors.ports import StreamClosed
 from callbot.server.limits.buckets import MessageLimits, TokenBucket
 from callbot.server.transport.websocket import MediaDisconnected, MediaWebsocket
+from callbot.wire.twilio import MARK
 
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
@@ -80,7 +81,10 @@ class QuartStreamSocket:
 
     def send_now(self, message: str) -> bool:
         """Send one text message without waiting; False when that cannot be done."""
-        return not (self._gone or self._closed) and self._websocket.send_now(message)
+        is_sent = not (self._gone or self._closed) and self._websocket.send_now(message)
+        if is_sent:
+            self._expect_answer(message)
+        return is_sent
 
     async def send(self, message: str) -> None:
         """Send one text message; raises `StreamClosed` when the socket is closed or its peer reads nothing any more."""
@@ -94,6 +98,7 @@ class QuartStreamSocket:
         except (MediaDisconnected, TimeoutError):
             self.cut()
             raise StreamClosed from None
+        self._expect_answer(message)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket; a second call does nothing. The peer's answer shows as the end of `receive`."""
@@ -117,6 +122,11 @@ class QuartStreamSocket:
         if not self._gone:
             self._on_refused("oversize")
             self.cut()
+
+    def _expect_answer(self, message: str) -> None:
+        """Twilio sends each mark back: what we asked for is not the caller's flood."""
+        if message.startswith(MARK):
+            self._bucket.give()
 
     def _fault_of(self, message: str | bytes) -> str | None:
         fault = self._limits.fault_of(message)

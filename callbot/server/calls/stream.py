@@ -6,7 +6,7 @@ from quart import Response
 from werkzeug.datastructures import Headers
 
 from callbot.actors.ports import StreamClosed
-from callbot.messages import StreamStarted
+from callbot.messages.call import StreamStarted
 from callbot.server.calls.admission import StreamRefused, admit, check_handshake
 from callbot.server.calls.socket import QuartStreamSocket
 from callbot.server.http.target import raw_target

@@ -14,7 +14,7 @@ from quart.wrappers.base import ClientDisconnectedError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from callbot.messages import Ending
+from callbot.messages.terms import Ending
 from callbot.server.calls.callers import clean_text
 from callbot.server.http import twiml
 from callbot.server.http.signatures import SignatureFault, body_digest

@@ -83,6 +83,10 @@ class TokenBucket:
         self._at_s = now_s
         return self._left
 
+    def give(self) -> None:
+        """One more may pass: we asked for it."""
+        self._left += 1
+
     def take(self) -> bool:
         """Whether one more may pass now."""
         if self.left < 1:

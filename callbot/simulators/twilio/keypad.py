@@ -103,12 +103,14 @@ class Keypad:
         self, verb: twiml.Gather, keys: "asyncio.Queue[str]", say: Callable[[], Awaitable[None]]
     ) -> str | None:
         """Wait for a key while the prompts are heard, and for `timeout_s` behind them."""
+        # Not in a TaskGroup, here and in `_key`: the one that comes second is cancelled, and that is no fault.
         saying = asyncio.ensure_future(say())
         key = asyncio.ensure_future(keys.get())
         try:
             await asyncio.wait((saying, key), return_when=asyncio.FIRST_COMPLETED)
             if key.done():
                 return key.result()
+            await saying  # over already: a fault in the prompts is the call's
         finally:
             saying.cancel()
             key.cancel()

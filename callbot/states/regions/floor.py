@@ -7,20 +7,9 @@ What the local detector calls speech has a bound: a line that never pauses (musi
 from dataclasses import dataclass, replace
 
 from callbot.brief import Limits
-from callbot.messages import (
-    CallerPaused,
-    CallerSpoke,
-    CallMessage,
-    ModelInterrupted,
-    PlayoutEmpty,
-    PlayoutResumed,
-    SessionReady,
-    Timer,
-    TimerFired,
-    ToolFinished,
-    TurnAudible,
-    TurnWorking,
-)
+from callbot.messages.call import CallerPaused, CallerSpoke, CallMessage, PlayoutEmpty, PlayoutResumed, TimerFired, ToolFinished
+from callbot.messages.session import ModelInterrupted, SessionReady, TurnAudible, TurnWorking
+from callbot.messages.terms import Timer
 from callbot.states.regions.playback import Playback, Playing
 from callbot.states.regions.turn import Quiet, Turn, is_generating
 

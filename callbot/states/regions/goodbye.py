@@ -6,7 +6,9 @@ Nobody who speaks is hung up on: words of the caller's, an interruption or the m
 from dataclasses import dataclass, replace
 
 from callbot.brief import Limits
-from callbot.messages import CallerPaused, CallMessage, ModelInterrupted, Reason, ToolFinished, ToolsCancelled, TurnSpeaking
+from callbot.messages.call import CallerPaused, CallMessage, ToolFinished, TurnSpeaking
+from callbot.messages.session import ModelInterrupted, ToolsCancelled
+from callbot.messages.terms import Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from callbot.messages import CallerSpoke, CallMessage, KeyPressed, PlayoutEmpty, Timer, TimerFired, TurnSpeaking
+from callbot.messages.call import CallerSpoke, CallMessage, KeyPressed, PlayoutEmpty, TimerFired, TurnSpeaking
+from callbot.messages.terms import Timer
 
 
 @dataclass(frozen=True, slots=True)

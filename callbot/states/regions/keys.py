@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from callbot.brief import Limits
-from callbot.messages import CallMessage, KeyPressed
+from callbot.messages.call import CallMessage, KeyPressed
 
 END_KEY: Final = "#"
 

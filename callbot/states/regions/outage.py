@@ -8,19 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from callbot.brief import Limits
-from callbot.messages import (
-    CallerPaused,
-    CallMessage,
-    Child,
-    ChildExited,
-    Plan,
-    Refusal,
-    SessionLost,
-    SessionReady,
-    TurnAudible,
-    TurnCompleted,
-    TurnPlayed,
-)
+from callbot.messages.call import CallerPaused, CallMessage, ChildExited, TurnPlayed
+from callbot.messages.session import SessionLost, SessionReady, TurnAudible, TurnCompleted
+from callbot.messages.terms import Child, Plan, Refusal
 from callbot.states.regions.session import Closing, Open, Opening, Session, is_of
 
 DIALS: Final = 12  # at most so many ...

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from callbot.messages import CallMessage, PlayoutEmpty, PlayoutResumed, TurnSpeaking
+from callbot.messages.call import CallMessage, PlayoutEmpty, PlayoutResumed, TurnSpeaking
 
 
 @dataclass(frozen=True, slots=True)

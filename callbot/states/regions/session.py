@@ -3,19 +3,9 @@
 from dataclasses import dataclass, replace
 
 from callbot.brief import Limits
-from callbot.messages import (
-    CallMessage,
-    Child,
-    ChildExited,
-    Decision,
-    GoAway,
-    Plan,
-    Reason,
-    SessionLost,
-    SessionReady,
-    Timer,
-    TimerFired,
-)
+from callbot.messages.call import CallMessage, ChildExited, TimerFired
+from callbot.messages.session import GoAway, SessionLost, SessionReady
+from callbot.messages.terms import Child, Decision, Plan, Reason, Timer
 
 
 @dataclass(frozen=True, slots=True)

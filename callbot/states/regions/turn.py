@@ -2,17 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from callbot.messages import (
-    CallMessage,
-    ModelInterrupted,
-    Timer,
-    TimerFired,
-    TurnAudible,
-    TurnCompleted,
-    TurnGenerated,
-    TurnStarted,
-    TurnWorking,
-)
+from callbot.messages.call import CallMessage, TimerFired
+from callbot.messages.session import ModelInterrupted, TurnAudible, TurnCompleted, TurnGenerated, TurnStarted, TurnWorking
+from callbot.messages.terms import Timer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from callbot.messages import CallMessage, Timer, TimerFired
+from callbot.messages.call import CallMessage, TimerFired
+from callbot.messages.terms import Timer
 
 
 @dataclass(frozen=True, slots=True)

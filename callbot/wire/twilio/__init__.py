@@ -19,6 +19,7 @@ from callbot.wire.twilio.incoming import (
     is_stream_sid,
 )
 from callbot.wire.twilio.outgoing import (
+    MARK,
     TwilioEncoder,
     clear_message,
     mark_message,
@@ -28,6 +29,7 @@ from callbot.wire.twilio.outgoing import (
 )
 
 __all__ = [
+    "MARK",
     "Connected",
     "Dtmf",
     "Incoming",

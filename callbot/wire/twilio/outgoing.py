@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+MARK: Final = '{"event":"mark",'  # what a mark's message begins with
 _MARK: Final = re.compile(r"t([0-9]{1,9})-([0-9]{1,9})")
 
 
@@ -27,7 +28,7 @@ class TwilioEncoder:
         self.stream_sid = stream_sid
         sid = _json_text(stream_sid)
         self._media_head = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'
-        self._mark_head = f'{{"event":"mark","streamSid":{sid},"mark":{{"name":'
+        self._mark_head = f'{MARK}"streamSid":{sid},"mark":{{"name":'
         self._clear = f'{{"event":"clear","streamSid":{sid}}}'
 
     def media(self, mulaw: bytes) -> str:
